@@ -1,0 +1,97 @@
+package activities
+
+import (
+	"sluice/internal/job"
+	"sluice/internal/lease"
+)
+
+// The Kubernetes activities (activities/kube).
+var (
+	// ReadLease reads the writer lease; Exists is false only when the API server
+	// says that there is none.
+	ReadLease = Def[LeaseIn, ReadLeaseOut]{"kube.ReadLease", Quick}
+	// ReserveGeneration creates the Lease if need be and gives the operation a
+	// generation number; a repeat gives the same.
+	ReserveGeneration = Def[LeaseIn, ReserveOut]{"kube.ReserveGeneration", Effect}
+	// PlaceHold puts the operation's hold on the Lease.
+	PlaceHold = Def[LeaseIn, lease.State]{"kube.PlaceHold", Effect}
+	// MoveLease makes the generation active; it fails with Unproven while the last
+	// intent may live.
+	MoveLease = Def[LeaseIn, lease.State]{"kube.MoveLease", Effect}
+	// RecordOutcome writes the outcome of the intent of an epoch.
+	RecordOutcome = Def[RecordOutcomeIn, lease.State]{"kube.RecordOutcome", Effect}
+	// ReleaseHold takes the hold away and sets the profile in force.
+	ReleaseHold = Def[LeaseIn, lease.State]{"kube.ReleaseHold", Effect}
+	// ApplyGeneration makes (or completes) a generation's objects.
+	ApplyGeneration = Def[GenerationIn, GenerationOut]{"kube.ApplyGeneration", Effect}
+	// AwaitGeneration waits by a watch until the asked Deployments are available.
+	AwaitGeneration = Def[AwaitGenerationIn, AwaitGenerationOut]{"kube.AwaitGeneration", Await}
+	// ScaleDownWorkers takes a generation's TaskManagers away (cold only).
+	ScaleDownWorkers = Def[GenerationRef, None]{"kube.ScaleDownWorkers", Effect}
+	// RemoveGeneration retires it on the Lease and deletes its root by UID.
+	RemoveGeneration = Def[GenerationRef, None]{"kube.RemoveGeneration", Effect}
+)
+
+// LeaseIn addresses the writer lease for an operation.
+type LeaseIn struct {
+	Identity   job.Identity `json:"identity"`
+	Operation  string       `json:"operation"`
+	Generation int          `json:"generation,omitempty"` // MoveLease
+	Profile    string       `json:"profile,omitempty"`    // ReleaseHold
+	Since      string       `json:"since,omitempty"`      // PlaceHold, RFC 3339 by the workflow's clock
+}
+
+// ReadLeaseOut is the Lease, or that there is none.
+type ReadLeaseOut struct {
+	Exists bool        `json:"exists"`
+	State  lease.State `json:"state"`
+}
+
+// ReserveOut is the operation's generation.
+type ReserveOut struct {
+	Generation int         `json:"generation"`
+	State      lease.State `json:"state"`
+}
+
+// RecordOutcomeIn is an intent's outcome.
+type RecordOutcomeIn struct {
+	Identity job.Identity  `json:"identity"`
+	Epoch    int64         `json:"epoch"`
+	Outcome  lease.Outcome `json:"outcome"`
+}
+
+// GenerationRef names a generation of a job.
+type GenerationRef struct {
+	Identity   job.Identity `json:"identity"`
+	Generation int          `json:"generation"`
+}
+
+// GenerationIn is all from which a generation's objects are made.
+type GenerationIn struct {
+	Identity   job.Identity `json:"identity"`
+	Operation  string       `json:"operation"`
+	Generation int          `json:"generation"`
+	Revision   job.Revision `json:"revision"`
+	Profile    job.Profile  `json:"profile"`
+	// Workers false leaves the TaskManagers out (cold, before the stop); a second
+	// apply with true adds them.
+	Workers bool `json:"workers"`
+}
+
+// GenerationOut says what was made.
+type GenerationOut struct {
+	RootUID string   `json:"rootUid"`
+	Objects []string `json:"objects"` // "Deployment/orders-g2-jobmanager"
+}
+
+// AwaitGenerationIn waits for the roles named.
+type AwaitGenerationIn struct {
+	Identity   job.Identity `json:"identity"`
+	Generation int          `json:"generation"`
+	Roles      []string     `json:"roles"` // client, jobmanager, taskmanager
+}
+
+// AwaitGenerationOut is the time that each role took.
+type AwaitGenerationOut struct {
+	ReadyMS map[string]int64 `json:"readyMs"`
+}

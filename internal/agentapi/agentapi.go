@@ -1,0 +1,200 @@
+// Package agentapi is what worker and agent say to each other: commands with
+// an id that the caller chose, put again as often as needed, and their state,
+// waited for by long polls. It holds wire types and the client; it must not
+// import a server, Flink or Kubernetes.
+//
+//	PUT /v1/commands/{id}            body Command → 200 Status; same id and body: a repeat, harmless;
+//	                                 same id, other body: 409
+//	GET /v1/commands/{id}?wait=20s&version=N   → 200 Status as soon as its version is > N or the wait is over;
+//	                                 404: this agent process doesn't know it (it restarted): put it again
+//	GET /v1/state                    → 200 State
+//
+// Every request carries "Authorization: Bearer <token of the generation's Secret>".
+// Errors are application/problem+json with the body Problem.
+package agentapi
+
+import (
+	"encoding/json"
+
+	"sluice/internal/failure"
+	"sluice/internal/job"
+)
+
+// Port is the agent's port.
+const Port = 8480
+
+// Kind names a command.
+type Kind string
+
+// The commands.
+const (
+	Prepare     Kind = "prepare"     // fetch, verify, upload, job graph, prime
+	Acknowledge Kind = "acknowledge" // note on the Lease that the hold is seen and nothing is in flight
+	Stop        Kind = "stop"        // stop-with-savepoint, until Flink's answer is final
+	Savepoint   Kind = "savepoint"   // savepoint, the job runs on
+	Submit      Kind = "submit"      // intent on the Lease, then the POST
+	Await       Kind = "await"       // every vertex RUNNING at its parallelism, restored path as intended
+	Checkpoint  Kind = "checkpoint"  // trigger a checkpoint and wait for it (the gate's first half)
+	Soak        Kind = "soak"        // no restart for a while (its second half)
+)
+
+// Command is one piece of work. Exactly the field of its kind is set.
+type Command struct {
+	ID         string `json:"id"`
+	Kind       Kind   `json:"kind"`
+	Operation  string `json:"operation"`
+	Generation int    `json:"generation"` // refused by an agent of another one
+	Epoch      int64  `json:"epoch"`      // the epoch that the caller believes current; an older one is refused
+
+	Prepare    *PrepareIn    `json:"prepare,omitempty"`
+	Stop       *StopIn       `json:"stop,omitempty"`
+	Savepoint  *SavepointIn  `json:"savepoint,omitempty"`
+	Submit     *SubmitIn     `json:"submit,omitempty"`
+	Await      *AwaitIn      `json:"await,omitempty"`
+	Checkpoint *CheckpointIn `json:"checkpoint,omitempty"`
+	Soak       *SoakIn       `json:"soak,omitempty"`
+}
+
+// Phase of a command.
+type Phase string
+
+// Running until done (Result set) or failed (Failure set).
+const (
+	Running Phase = "running"
+	Done    Phase = "done"
+	Failed  Phase = "failed"
+)
+
+// Status is what is known of a command.
+type Status struct {
+	ID       string          `json:"id"`
+	Phase    Phase           `json:"phase"`
+	Version  int64           `json:"version"`            // goes up with every change
+	Progress string          `json:"progress,omitempty"` // for people: "uploading 12 of 40 MiB"
+	Result   json.RawMessage `json:"result,omitempty"`   // the kind's Out
+	Failure  *failure.Error  `json:"failure,omitempty"`
+}
+
+// PrepareIn makes a fresh cluster ready to take the job.
+type PrepareIn struct {
+	Slots       int      `json:"slots"` // wait for that many registered slots before priming; 0: JobManager only (cold)
+	Spec        job.Spec `json:"spec"`
+	Parallelism int      `json:"parallelism"`
+	Prime       bool     `json:"prime"` // run the primer with all slots and wait until it is terminal and all slots free
+	Try         int      `json:"try"`
+	Tenant      string   `json:"tenant"`
+}
+
+// PrepareOut is what a prepared cluster knows.
+type PrepareOut struct {
+	Vertices    []Vertex         `json:"vertices"`  // the job graph
+	Durations   map[string]int64 `json:"durations"` // ms by part: jobmanager, slots, fetch, upload, plan, primer
+	ArtifactLen int64            `json:"artifactLength"`
+	Registered  int              `json:"registeredSlots"`
+}
+
+// Vertex is one vertex of a job graph or of a running job.
+type Vertex struct {
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	Parallelism int    `json:"parallelism"`
+	Status      string `json:"status,omitempty"`
+}
+
+// AcknowledgeOut says who acknowledged.
+type AcknowledgeOut struct {
+	PodUID string `json:"podUID"`
+}
+
+// StopIn is a stop-with-savepoint; the ids were decided by the flow.
+type StopIn struct {
+	FlinkJobID string `json:"flinkJobId"`
+	TriggerID  string `json:"triggerId"`
+	Directory  string `json:"directory"` // the try's own, hdfs://…
+	Format     string `json:"format"`    // NATIVE or CANONICAL
+}
+
+// StopOut is Flink's final answer: the two columns of the stop table. Neither
+// is concluded from a 404 or a time-out: those end in failure.Unknown.
+type StopOut struct {
+	Savepoint   string `json:"savepoint"` // hdfs://… or "" (none: FailureCause says why)
+	JobState    string `json:"jobState"`  // FINISHED, RUNNING, FAILED, CANCELED, …
+	Cause       string `json:"cause,omitempty"`
+	SavepointMS int64  `json:"savepointMs"` // trigger → completed
+	TerminalMS  int64  `json:"terminalMs"`  // trigger → job terminal (or last look)
+}
+
+// SavepointIn triggers a savepoint and lets the job run on.
+type SavepointIn = StopIn
+
+// SavepointOut is its result.
+type SavepointOut = StopOut
+
+// SubmitIn is one submission.
+type SubmitIn struct {
+	Epoch       int64    `json:"epoch"` // of the intent: the Lease's epoch + 1 at the first try
+	FlinkJobID  string   `json:"flinkJobId"`
+	RestorePath string   `json:"restorePath,omitempty"` // "" : stateless
+	Spec        job.Spec `json:"spec"`
+	Parallelism int      `json:"parallelism"`
+	Tenant      string   `json:"tenant"`
+}
+
+// SubmitOut says how the POST ended.
+type SubmitOut struct {
+	FlinkJobID string `json:"flinkJobId"`
+	Duplicate  bool   `json:"duplicate"` // Flink had it already: an earlier try's POST had arrived
+	PostMS     int64  `json:"postMs"`
+}
+
+// AwaitIn waits for the submission to run as intended.
+type AwaitIn struct {
+	FlinkJobID  string `json:"flinkJobId"`
+	RestorePath string `json:"restorePath,omitempty"`
+	Parallelism int    `json:"parallelism"`
+}
+
+// AwaitOut is the proof.
+type AwaitOut struct {
+	RestoredPath string   `json:"restoredPath,omitempty"`
+	Vertices     []Vertex `json:"vertices"`
+	RunningAt    int64    `json:"runningAt"` // ms since 1970, the last vertex's RUNNING by the JobManager's clock
+}
+
+// CheckpointIn triggers one checkpoint.
+type CheckpointIn struct {
+	FlinkJobID string `json:"flinkJobId"`
+	TriggerID  string `json:"triggerId"`
+	Directory  string `json:"directory"` // the job's checkpoint directory: external_path must lie below <directory>/<FlinkJobID>
+}
+
+// CheckpointOut is the completed checkpoint; Disabled for jobs without checkpoints.
+type CheckpointOut struct {
+	Disabled     bool   `json:"disabled"`
+	CheckpointID int64  `json:"checkpointId"`
+	ExternalPath string `json:"externalPath"`
+}
+
+// SoakIn watches for restarts.
+type SoakIn struct {
+	FlinkJobID string `json:"flinkJobId"`
+	Seconds    int    `json:"seconds"`
+}
+
+// SoakOut is a quiet soak; a restart or failure ends the command in failure.JobFailed.
+type SoakOut struct {
+	Restarts int64 `json:"restarts"`
+}
+
+// State is an agent's view of its cluster, for people and plans.
+type State struct {
+	Generation    int    `json:"generation"`
+	PodUID        string `json:"podUID"`
+	Version       string `json:"version"`
+	JobManager    string `json:"jobManager"` // "up" or why not
+	SlotsTotal    int    `json:"slotsTotal"`
+	SlotsFree     int    `json:"slotsFree"`
+	FlinkJobID    string `json:"flinkJobId,omitempty"` // of the Lease's intent
+	JobState      string `json:"jobState,omitempty"`   // Flink's word, "" when none, "UNKNOWN" when it can't be read
+	LastSavepoint string `json:"lastSavepoint,omitempty"`
+}

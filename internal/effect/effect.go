@@ -1,0 +1,38 @@
+// Package effect is the list of all effects that Sluice has on the outside and
+// the one door through which they go. Each has an id that was decided and
+// recorded before the call (DESIGN §3). Test builds (-tags faults) can stop,
+// fail or kill at this door; nothing else differs in them.
+package effect
+
+import "context"
+
+// Name of an effect.
+type Name string
+
+// The effects.
+const (
+	StoreArtifact     Name = "store-artifact"      // id: SHA-256
+	ApplyGeneration   Name = "apply-generation"    // id: names with the generation
+	RemoveGeneration  Name = "remove-generation"   // id: UID of the root ConfigMap
+	WriteLease        Name = "write-lease"         // id: resource version (compare-and-swap)
+	UploadJar         Name = "upload-jar"          // id: SHA-256, a second upload is harmless
+	RunPrimer         Name = "run-primer"          // id: job.PrimerID
+	SubmitJob         Name = "submit-job"          // id: job.FlinkJobID
+	StopWithSavepoint Name = "stop-with-savepoint" // id: job.TriggerID
+	TriggerSavepoint  Name = "trigger-savepoint"   // id: job.TriggerID
+	TriggerCheckpoint Name = "trigger-checkpoint"  // id: job.TriggerID
+	WriteRecord       Name = "write-record"        // id: primary keys
+)
+
+// Do makes the call. id is the effect's id; it is what makes a repeat harmless.
+func Do[T any](ctx context.Context, name Name, id string, call func(context.Context) (T, error)) (T, error) {
+	if err := before(ctx, name, id); err != nil {
+		var none T
+		return none, err
+	}
+	result, err := call(ctx)
+	if faultErr := after(ctx, name, id); faultErr != nil {
+		return result, faultErr
+	}
+	return result, err
+}

@@ -1,0 +1,77 @@
+package job
+
+// Kind is what an operation does.
+type Kind string
+
+// The kinds of an operation.
+const (
+	Start     Kind = "start"
+	Stop      Kind = "stop"
+	Upgrade   Kind = "upgrade"
+	Savepoint Kind = "savepoint"
+)
+
+// Strategy says what stands before the old job is touched.
+type Strategy string
+
+// Warm: the whole new cluster stands, primed, before the stop. Cold: only its
+// JobManager does; the TaskManagers come after the stop (less resources, more
+// downtime).
+const (
+	Warm Strategy = "warm"
+	Cold Strategy = "cold"
+)
+
+// Request is what a person asks of an operation.
+type Request struct {
+	Kind      Kind     `json:"kind"`
+	Revision  int      `json:"revision,omitempty"`  // 0: the newest
+	Profile   string   `json:"profile,omitempty"`   // "": the one in force, else "ordinary"
+	Strategy  Strategy `json:"strategy,omitempty"`  // "": warm
+	Stateless bool     `json:"stateless,omitempty"` // start without a snapshot, stop without keeping one
+	Reason    string   `json:"reason,omitempty"`    // shown to people, ≤ 200 characters
+
+	// SoakSeconds is how long the new submission is watched before the commit;
+	// nil: DefaultSoakSeconds. 0 to 3600.
+	SoakSeconds *int `json:"soakSeconds,omitempty"`
+}
+
+// DefaultSoakSeconds is DESIGN §4's soak.
+const DefaultSoakSeconds = 30
+
+// Soak is the soak in seconds.
+func (r Request) Soak() int {
+	if r.SoakSeconds == nil {
+		return DefaultSoakSeconds
+	}
+	return *r.SoakSeconds
+}
+
+// Phase is an operation's coarse position, also a search attribute.
+type Phase string
+
+// The phases in their order; the last three are final but for Waiting.
+const (
+	Planning   Phase = "planning"
+	Preparing  Phase = "preparing"
+	Stopping   Phase = "stopping" // the point of no return lies at its start
+	Submitting Phase = "submitting"
+	Proving    Phase = "proving"
+	Waiting    Phase = "waiting" // for a person, with evidence; takes the update "retry"
+	Committed  Phase = "committed"
+	Failed     Phase = "failed"   // the job is as it was before
+	Canceled   Phase = "canceled" // by a person before the point of no return
+)
+
+// Final says whether a phase is an operation's last.
+func (p Phase) Final() bool { return p == Committed || p == Failed || p == Canceled }
+
+// Snapshot is a savepoint or retained checkpoint. Order is (Epoch,
+// CheckpointID), never a clock, never the id alone: ids restart at 1.
+type Snapshot struct {
+	Epoch        int64  `json:"epoch"`
+	CheckpointID int64  `json:"checkpointId"`
+	Path         string `json:"path"` // hdfs://…, the directory that holds _metadata
+	Kind         string `json:"kind"` // "savepoint"
+	Operation    string `json:"operation"`
+}

@@ -1,0 +1,126 @@
+package lease
+
+import (
+	"context"
+	"encoding/json"
+
+	coordination "k8s.io/api/coordination/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	leases "k8s.io/client-go/kubernetes/typed/coordination/v1"
+
+	"sluice/internal/failure"
+)
+
+// annotation holds the State as JSON: the Lease's own fields are for elections
+// by clock, which is just what a writer lease must not be.
+const annotation = "sluice.io/writer"
+
+// Client reads and writes the writer leases of one cluster.
+type Client struct{ API leases.LeasesGetter }
+
+// Key finds a job's Lease.
+type Key struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`   // the job's
+	JobUID    string `json:"jobUid"` // a Lease of another uid is refused
+}
+
+// Create makes the Lease at a job's first start. One that exists with the same
+// uid is left as it is; another uid is a Conflict.
+func (c Client) Create(ctx context.Context, key Key, labels map[string]string) error {
+	body, err := encode(State{JobUID: key.JobUID})
+	if err != nil {
+		return err
+	}
+	_, err = c.API.Leases(key.Namespace).Create(ctx, &coordination.Lease{ObjectMeta: meta.ObjectMeta{
+		Name: key.Name, Namespace: key.Namespace, Labels: labels, Annotations: map[string]string{annotation: body},
+	}}, meta.CreateOptions{FieldManager: "sluice/lease"})
+	if apierrors.IsAlreadyExists(err) {
+		_, err = c.Get(ctx, key)
+		return err
+	}
+	return translate(err, key)
+}
+
+// Get reads the State. NotFound only when the API server says so.
+func (c Client) Get(ctx context.Context, key Key) (State, error) {
+	state, _, err := c.get(ctx, key)
+	return state, err
+}
+
+func (c Client) get(ctx context.Context, key Key) (State, *coordination.Lease, error) {
+	object, err := c.API.Leases(key.Namespace).Get(ctx, key.Name, meta.GetOptions{})
+	if err != nil {
+		return State{}, nil, translate(err, key)
+	}
+	var state State
+	if err := json.Unmarshal([]byte(object.Annotations[annotation]), &state); err != nil {
+		return State{}, nil, failure.Wrap(failure.Refused, err, "Lease %s/%s is not readable as a writer lease", key.Namespace, key.Name)
+	}
+	if state.JobUID != key.JobUID {
+		return State{}, nil, failure.New(failure.Conflict, "Lease %s/%s belongs to job uid %s, not %s", key.Namespace, key.Name, state.JobUID, key.JobUID).
+			WithNext("a job of the same name was deleted and made again, or another platform uses this namespace")
+	}
+	return state, object, nil
+}
+
+// maxSwaps bounds how often a lost race is tried again: each loss means that
+// somebody else's write succeeded.
+const maxSwaps = 20
+
+// Update reads the State, lets decide make the next one and stores it, only if
+// nobody wrote in between; else it reads and decides again. decide must be
+// pure. Its error ends the update and is returned as it is. An unchanged State
+// is not written.
+func (c Client) Update(ctx context.Context, key Key, decide func(State) (State, error)) (State, error) {
+	for range maxSwaps {
+		state, object, err := c.get(ctx, key)
+		if err != nil {
+			return State{}, err
+		}
+		next, err := decide(state)
+		if err != nil {
+			return state, err
+		}
+		body, err := encode(next)
+		if err != nil {
+			return state, err
+		}
+		if object.Annotations[annotation] == body {
+			return next, nil
+		}
+		object.Annotations[annotation] = body // the object keeps its resourceVersion: the swap's condition
+		_, err = c.API.Leases(key.Namespace).Update(ctx, object, meta.UpdateOptions{FieldManager: "sluice/lease"})
+		if apierrors.IsConflict(err) {
+			continue
+		}
+		if err != nil {
+			return state, translate(err, key)
+		}
+		return next, nil
+	}
+	return State{}, failure.New(failure.Unavailable, "Lease %s/%s changed %d times while it was to be written", key.Namespace, key.Name, maxSwaps)
+}
+
+func encode(state State) (string, error) {
+	body, err := json.Marshal(state)
+	if err != nil {
+		return "", failure.Wrap(failure.Internal, err, "encode the writer lease")
+	}
+	return string(body), nil
+}
+
+func translate(err error, key Key) error {
+	switch {
+	case err == nil:
+		return nil
+	case apierrors.IsNotFound(err):
+		return failure.Wrap(failure.NotFound, err, "Lease %s/%s does not exist", key.Namespace, key.Name)
+	case apierrors.IsForbidden(err):
+		return failure.Wrap(failure.Forbidden, err, "the service account may not use Lease %s/%s", key.Namespace, key.Name)
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+		return failure.Wrap(failure.Internal, err, "Lease %s/%s was refused", key.Namespace, key.Name)
+	}
+	return failure.Wrap(failure.Unavailable, err, "Kubernetes did not answer for Lease %s/%s", key.Namespace, key.Name)
+}

@@ -1,0 +1,323 @@
+// Package lease is the writer lease (DESIGN §3): the Kubernetes Lease <job>
+// that says who may submit. It is the only package that writes it, and it
+// writes by compare-and-swap only: a decision made on an old reading is never
+// stored. Decisions are pure functions State → State; Client.Update stores them.
+package lease
+
+import (
+	"fmt"
+	"slices"
+
+	"sluice/internal/failure"
+)
+
+// Standing of a generation.
+type Standing string
+
+// Active may submit, Standby may come back (or is being prepared), Retired
+// never acts again.
+const (
+	Active  Standing = "active"
+	Standby Standing = "standby"
+	Retired Standing = "retired"
+)
+
+// Outcome of an intent.
+type Outcome string
+
+// Open: posted or about to be, answer unknown. Accepted: Flink has it. Closed:
+// it can never run. The rest are Flink's terminal states, written when seen.
+const (
+	Open     Outcome = "open"
+	Accepted Outcome = "accepted"
+	Closed   Outcome = "closed"
+	Finished Outcome = "FINISHED"
+	Failed   Outcome = "FAILED"
+	Canceled Outcome = "CANCELED"
+)
+
+// Over says that nothing of the intent runs or can start to run.
+func (o Outcome) Over() bool {
+	return o == Closed || o == Finished || o == Failed || o == Canceled
+}
+
+// State is all that the Lease carries.
+type State struct {
+	JobUID      string       `json:"jobUid"`
+	Generation  int          `json:"generation"` // highest ever given
+	Generations []Generation `json:"generations,omitempty"`
+	Epoch       int64        `json:"epoch"`
+	Intent      *Intent      `json:"intent,omitempty"`
+	Hold        *Hold        `json:"hold,omitempty"`
+	Ended       *Ended       `json:"ended,omitempty"`
+	Profile     string       `json:"profile,omitempty"` // in force
+}
+
+// Generation is one cluster made for the job. Retired ones are kept only while
+// they matter (the newest few), so the Lease stays small.
+type Generation struct {
+	Number    int      `json:"number"`
+	Standing  Standing `json:"standing"`
+	Operation string   `json:"operation"` // that made it
+}
+
+// Intent is one submission, noted before its POST.
+type Intent struct {
+	Epoch                 int64   `json:"epoch"`
+	Generation            int     `json:"generation"`
+	Operation             string  `json:"operation"`
+	FlinkJobID            string  `json:"flinkJobId"`
+	RestorePath           string  `json:"restorePath,omitempty"`
+	Revision              int     `json:"revision,omitempty"`
+	JobManagerPodUID      string  `json:"jobManagerPodUid"`
+	JobManagerContainerID string  `json:"jobManagerContainerId"`
+	Outcome               Outcome `json:"outcome"`
+}
+
+// Hold stops every agent but for this operation's commands.
+type Hold struct {
+	Operation      string    `json:"operation"`
+	Epoch          int64     `json:"epoch"`
+	Since          string    `json:"since"`                    // RFC 3339, for people only; nothing is decided by it
+	AcknowledgedBy string    `json:"acknowledgedBy,omitempty"` // pod UID of the agent
+	Stop           *StopSent `json:"stop,omitempty"`
+}
+
+// StopSent is noted before a stop or cancel is sent.
+type StopSent struct {
+	FlinkJobID string `json:"flinkJobId"`
+	TriggerID  string `json:"triggerId"`
+	Directory  string `json:"directory"`
+}
+
+// Ended is an end that no stop or cancel on the Lease explains.
+type Ended struct {
+	Epoch int64  `json:"epoch"`
+	State string `json:"state"`
+}
+
+// ActiveGeneration is the one that may submit; 0 when none.
+func (s State) ActiveGeneration() int {
+	for _, g := range s.Generations {
+		if g.Standing == Active {
+			return g.Number
+		}
+	}
+	return 0
+}
+
+// Standing of a generation; Retired for one not listed (it was dropped).
+func (s State) Standing(generation int) Standing {
+	for _, g := range s.Generations {
+		if g.Number == generation {
+			return g.Standing
+		}
+	}
+	return Retired
+}
+
+// Reserve gives the operation a generation number of its own, standing by. A
+// repeat gives the same one.
+func (s State) Reserve(operation string) (State, int) {
+	for _, g := range s.Generations {
+		if g.Operation == operation {
+			return s, g.Number
+		}
+	}
+	s = s.clone()
+	s.Generation++
+	s.Generations = append(s.Generations, Generation{Number: s.Generation, Standing: Standby, Operation: operation})
+	return s, s.Generation
+}
+
+// Place puts the operation's hold; another operation's hold is refused.
+func (s State) Place(operation, since string) (State, error) {
+	if s.Hold != nil {
+		if s.Hold.Operation == operation {
+			return s, nil
+		}
+		return s, heldBy(s.Hold.Operation)
+	}
+	s = s.clone()
+	s.Hold = &Hold{Operation: operation, Epoch: s.Epoch, Since: since}
+	return s, nil
+}
+
+// Acknowledged notes that the agent in pod saw the hold, with nothing in flight.
+func (s State) Acknowledged(operation, pod string) (State, error) {
+	if err := s.CheckHolder(operation); err != nil {
+		return s, err
+	}
+	s = s.clone()
+	s.Hold.AcknowledgedBy = pod
+	return s, nil
+}
+
+// Stopping notes a stop before it is sent.
+func (s State) Stopping(operation string, stop StopSent) (State, error) {
+	if err := s.CheckHolder(operation); err != nil {
+		return s, err
+	}
+	if s.Intent == nil || s.Intent.FlinkJobID != stop.FlinkJobID {
+		return s, failure.New(failure.Refused, "the stop names Flink job %s, but the Lease's submission is another", stop.FlinkJobID)
+	}
+	s = s.clone()
+	s.Hold.Stop = &stop
+	return s, nil
+}
+
+// Move makes a generation the active one and lets the former stand by. The
+// last intent must be over: two generations never write at once.
+func (s State) Move(operation string, generation int) (State, error) {
+	if err := s.CheckHolder(operation); err != nil {
+		return s, err
+	}
+	if s.Standing(generation) == Active {
+		return s, nil
+	}
+	if s.Standing(generation) == Retired {
+		return s, failure.New(failure.Refused, "generation %d is retired and never acts again", generation)
+	}
+	if s.Intent != nil && !s.Intent.Outcome.Over() {
+		return s, failure.New(failure.Unproven, "submission %d is %s: its end isn't on the Lease", s.Intent.Epoch, s.Intent.Outcome)
+	}
+	s = s.clone()
+	for i := range s.Generations {
+		switch {
+		case s.Generations[i].Number == generation:
+			s.Generations[i].Standing = Active
+		case s.Generations[i].Standing == Active:
+			s.Generations[i].Standing = Standby
+		}
+	}
+	return s, nil
+}
+
+// Intend notes a submission before its POST. A repeat of the same intent
+// changes nothing; an older epoch, another holder or a generation that isn't
+// active is refused.
+func (s State) Intend(in Intent) (State, error) {
+	if err := s.CheckHolder(in.Operation); err != nil {
+		return s, err
+	}
+	if s.Standing(in.Generation) != Active {
+		return s, failure.New(failure.Refused, "generation %d is %s, not active: it may not submit", in.Generation, s.Standing(in.Generation))
+	}
+	if s.Intent != nil && s.Intent.Epoch == in.Epoch {
+		if s.Intent.FlinkJobID != in.FlinkJobID || s.Intent.RestorePath != in.RestorePath || s.Intent.Generation != in.Generation {
+			return s, failure.New(failure.Refused, "epoch %d is already another submission", in.Epoch)
+		}
+		return s, nil
+	}
+	if in.Epoch != s.Epoch+1 {
+		return s, failure.New(failure.Refused, "epoch %d is stale: the Lease is at %d", in.Epoch, s.Epoch)
+	}
+	if s.Intent != nil && !s.Intent.Outcome.Over() {
+		return s, failure.New(failure.Unproven, "submission %d is %s: its end isn't on the Lease", s.Intent.Epoch, s.Intent.Outcome)
+	}
+	s = s.clone()
+	in.Outcome = Open
+	s.Intent = &in
+	s.Epoch = in.Epoch
+	s.Ended = nil
+	return s, nil
+}
+
+// Record writes an intent's outcome. A terminal one is never taken back.
+func (s State) Record(epoch int64, outcome Outcome) (State, error) {
+	if s.Intent == nil || s.Intent.Epoch != epoch {
+		return s, failure.New(failure.Refused, "epoch %d is not the Lease's submission", epoch)
+	}
+	if s.Intent.Outcome.Over() || s.Intent.Outcome == outcome {
+		return s, nil
+	}
+	s = s.clone()
+	s.Intent.Outcome = outcome
+	return s, nil
+}
+
+// Release takes the operation's hold away and sets the profile in force.
+func (s State) Release(operation, profile string) (State, error) {
+	if s.Hold == nil {
+		return s, nil
+	}
+	if err := s.CheckHolder(operation); err != nil {
+		return s, err
+	}
+	s = s.clone()
+	s.Hold = nil
+	if profile != "" {
+		s.Profile = profile
+	}
+	return s, nil
+}
+
+// keepRetired is how many retired generations the Lease still lists, for people.
+const keepRetired = 3
+
+// Retire ends a generation for good; an active one can't be retired while its
+// submission may run.
+func (s State) Retire(generation int) (State, error) {
+	if s.Standing(generation) == Active && s.Intent != nil && s.Intent.Generation == generation && !s.Intent.Outcome.Over() {
+		return s, failure.New(failure.Refused, "generation %d is active and its submission is %s", generation, s.Intent.Outcome)
+	}
+	s = s.clone()
+	retired := 0
+	for i := len(s.Generations) - 1; i >= 0; i-- {
+		if s.Generations[i].Number == generation {
+			s.Generations[i].Standing = Retired
+		}
+		if s.Generations[i].Standing == Retired {
+			if retired++; retired > keepRetired {
+				s.Generations = slices.Delete(s.Generations, i, i+1)
+			}
+		}
+	}
+	return s, nil
+}
+
+// CheckHolder says whether operation holds the Lease.
+func (s State) CheckHolder(operation string) error {
+	if s.Hold == nil {
+		return failure.New(failure.Refused, "operation %s doesn't hold the Lease: nobody does", operation)
+	}
+	if s.Hold.Operation != operation {
+		return heldBy(s.Hold.Operation)
+	}
+	return nil
+}
+
+func heldBy(operation string) error {
+	return failure.New(failure.Refused, "the Lease is held by operation %s", operation).
+		WithNext("look at that operation: sluice op watch %s", operation)
+}
+
+func (s State) clone() State {
+	s.Generations = slices.Clone(s.Generations)
+	if s.Intent != nil {
+		intent := *s.Intent
+		s.Intent = &intent
+	}
+	if s.Hold != nil {
+		hold := *s.Hold
+		if hold.Stop != nil {
+			stop := *hold.Stop
+			hold.Stop = &stop
+		}
+		s.Hold = &hold
+	}
+	if s.Ended != nil {
+		ended := *s.Ended
+		s.Ended = &ended
+	}
+	return s
+}
+
+// String is one line for logs.
+func (s State) String() string {
+	hold := "free"
+	if s.Hold != nil {
+		hold = "held by " + s.Hold.Operation
+	}
+	return fmt.Sprintf("active g%d of %d, epoch %d, %s", s.ActiveGeneration(), s.Generation, s.Epoch, hold)
+}

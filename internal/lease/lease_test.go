@@ -1,0 +1,142 @@
+package lease_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/internal/failure"
+	"sluice/internal/lease"
+)
+
+// held is a Lease whose generation 1 runs submission 1, held by operation A for
+// its generation 2.
+func held(outcome lease.Outcome) lease.State {
+	return lease.State{
+		JobUID: "U", Generation: 2, Epoch: 1,
+		Generations: []lease.Generation{{Number: 1, Standing: lease.Active, Operation: "first"}, {Number: 2, Standing: lease.Standby, Operation: "A"}},
+		Intent:      &lease.Intent{Epoch: 1, Generation: 1, FlinkJobID: "F1", Outcome: outcome},
+		Hold:        &lease.Hold{Operation: "A", Epoch: 1},
+	}
+}
+
+func refusedWith(t *testing.T, code failure.Code, err error) {
+	t.Helper()
+	require.Error(t, err)
+	require.Equal(t, code, failure.CodeOf(err), err.Error())
+}
+
+func TestReserveGivesAnOperationOneNumberForEver(t *testing.T) {
+	s := lease.State{JobUID: "U"}
+	s, first := s.Reserve("A")
+	s, again := s.Reserve("A")
+	s, second := s.Reserve("B")
+	require.Equal(t, []int{1, 1, 2}, []int{first, again, second})
+	require.Equal(t, lease.Standby, s.Standing(1))
+	s, err := s.Retire(2)
+	require.NoError(t, err)
+	_, third := s.Reserve("C")
+	require.Equal(t, 3, third, "a number is never used again")
+}
+
+func TestOnlyOneOperationHolds(t *testing.T) {
+	s := held(lease.Accepted)
+	_, err := s.Place("B", "now")
+	refusedWith(t, failure.Refused, err)
+	again, err := s.Place("A", "later")
+	require.NoError(t, err)
+	require.Equal(t, s, again)
+	_, err = s.Release("B", "")
+	refusedWith(t, failure.Refused, err)
+}
+
+func TestTheWriterMovesOnlyWhenTheLastSubmissionIsOver(t *testing.T) {
+	for _, live := range []lease.Outcome{lease.Open, lease.Accepted} {
+		_, err := held(live).Move("A", 2)
+		refusedWith(t, failure.Unproven, err)
+	}
+	for _, over := range []lease.Outcome{lease.Finished, lease.Failed, lease.Canceled, lease.Closed} {
+		s, err := held(over).Move("A", 2)
+		require.NoError(t, err)
+		require.Equal(t, 2, s.ActiveGeneration())
+		require.Equal(t, lease.Standby, s.Standing(1))
+		again, err := s.Move("A", 2)
+		require.NoError(t, err)
+		require.Equal(t, s, again)
+	}
+	_, err := held(lease.Finished).Move("B", 2)
+	refusedWith(t, failure.Refused, err)
+}
+
+func TestIntend(t *testing.T) {
+	moved, err := held(lease.Finished).Move("A", 2)
+	require.NoError(t, err)
+	in := lease.Intent{Epoch: 2, Generation: 2, Operation: "A", FlinkJobID: "F2", RestorePath: "sp"}
+	s, err := moved.Intend(in)
+	require.NoError(t, err)
+	require.Equal(t, lease.Open, s.Intent.Outcome)
+	require.EqualValues(t, 2, s.Epoch)
+
+	again, err := s.Intend(in)
+	require.NoError(t, err)
+	require.Equal(t, s, again, "the same intent again changes nothing")
+
+	other := in
+	other.RestorePath = "elsewhere"
+	_, err = s.Intend(other)
+	refusedWith(t, failure.Refused, err)
+
+	cases := map[string]struct {
+		state lease.State
+		in    lease.Intent
+		code  failure.Code
+	}{
+		"stale epoch":            {moved, lease.Intent{Epoch: 1, Generation: 2, Operation: "A", FlinkJobID: "X"}, failure.Refused},
+		"an epoch left out":      {moved, lease.Intent{Epoch: 3, Generation: 2, Operation: "A", FlinkJobID: "X"}, failure.Refused},
+		"standby generation":     {moved, lease.Intent{Epoch: 2, Generation: 1, Operation: "A", FlinkJobID: "X"}, failure.Refused},
+		"another operation":      {moved, lease.Intent{Epoch: 2, Generation: 2, Operation: "B", FlinkJobID: "X"}, failure.Refused},
+		"the last one may live":  {s, lease.Intent{Epoch: 3, Generation: 2, Operation: "A", FlinkJobID: "X"}, failure.Unproven},
+		"nobody holds the Lease": {lease.State{Epoch: 1}, lease.Intent{Epoch: 2, Generation: 1, Operation: "A"}, failure.Refused},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			_, err := c.state.Intend(c.in)
+			refusedWith(t, c.code, err)
+		})
+	}
+}
+
+func TestATerminalOutcomeIsNeverTakenBack(t *testing.T) {
+	s, err := held(lease.Finished).Record(1, lease.Accepted)
+	require.NoError(t, err)
+	require.Equal(t, lease.Finished, s.Intent.Outcome)
+	_, err = s.Record(9, lease.Failed)
+	refusedWith(t, failure.Refused, err)
+}
+
+func TestAnActiveGenerationWithALivingSubmissionIsNotRetired(t *testing.T) {
+	_, err := held(lease.Accepted).Retire(1)
+	refusedWith(t, failure.Refused, err)
+	s, err := held(lease.Finished).Retire(1)
+	require.NoError(t, err)
+	require.Equal(t, lease.Retired, s.Standing(1))
+	require.Zero(t, s.ActiveGeneration())
+}
+
+func TestAStopNamesTheSubmissionOnTheLease(t *testing.T) {
+	_, err := held(lease.Accepted).Stopping("A", lease.StopSent{FlinkJobID: "another"})
+	refusedWith(t, failure.Refused, err)
+	s, err := held(lease.Accepted).Stopping("A", lease.StopSent{FlinkJobID: "F1", TriggerID: "T"})
+	require.NoError(t, err)
+	require.Equal(t, "T", s.Hold.Stop.TriggerID)
+}
+
+// Decisions never change the State that they were made on.
+func TestDecisionsDoNotReachBack(t *testing.T) {
+	s := held(lease.Finished)
+	_, _ = s.Move("A", 2)
+	_, _ = s.Stopping("A", lease.StopSent{FlinkJobID: "F1"})
+	_, _ = s.Acknowledged("A", "pod")
+	_, _ = s.Retire(1)
+	require.Equal(t, held(lease.Finished), s)
+}

@@ -1,0 +1,92 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/interceptor"
+
+	"sluice/internal/failure"
+	"sluice/internal/failure/ontemporal"
+)
+
+// edge is what every activity passes: it heartbeats while the activity runs,
+// so that a killed worker is noticed within flow.HeartbeatTimeout, and turns
+// the failure into Temporal's error as the outermost one.
+type edge struct {
+	interceptor.WorkerInterceptorBase
+	log *slog.Logger
+}
+
+// InterceptActivity wraps one execution.
+func (e *edge) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+	return &inbound{ActivityInboundInterceptorBase: interceptor.ActivityInboundInterceptorBase{Next: next}, log: e.log}
+}
+
+type inbound struct {
+	interceptor.ActivityInboundInterceptorBase
+	log *slog.Logger
+	out *outbound
+}
+
+// Init puts the heartbeat's keeper in between.
+func (i *inbound) Init(next interceptor.ActivityOutboundInterceptor) error {
+	i.out = &outbound{ActivityOutboundInterceptorBase: interceptor.ActivityOutboundInterceptorBase{Next: next}}
+	return i.Next.Init(i.out)
+}
+
+// ExecuteActivity runs the activity between heartbeats.
+func (i *inbound) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
+	info := activity.GetInfo(ctx)
+	beating, stop := context.WithCancel(ctx)
+	var beats sync.WaitGroup
+	if info.HeartbeatTimeout > 0 {
+		beats.Go(func() { i.out.beat(beating, info.HeartbeatTimeout/3) })
+	}
+	result, err := i.Next.ExecuteActivity(ctx, in)
+	stop()
+	beats.Wait()
+	if err != nil {
+		f := failure.Of(err)
+		i.log.WarnContext(ctx, "activity failed", "activity", info.ActivityType.Name, "workflow", info.WorkflowExecution.ID,
+			"attempt", info.Attempt, "code", f.Code, "error", err)
+		if ctx.Err() != nil && f.Retryable() {
+			return result, ctx.Err() // canceled, not failed
+		}
+	}
+	return result, ontemporal.Error(err)
+}
+
+// outbound remembers the last progress, so that the beats repeat it.
+type outbound struct {
+	interceptor.ActivityOutboundInterceptorBase
+	mutex sync.Mutex
+	last  []any
+}
+
+// RecordHeartbeat keeps the details and passes them on.
+func (o *outbound) RecordHeartbeat(ctx context.Context, details ...any) {
+	o.mutex.Lock()
+	o.last = details
+	o.mutex.Unlock()
+	o.Next.RecordHeartbeat(ctx, details...)
+}
+
+func (o *outbound) beat(ctx context.Context, every time.Duration) {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			o.mutex.Lock()
+			last := o.last
+			o.mutex.Unlock()
+			o.Next.RecordHeartbeat(ctx, last...)
+		}
+	}
+}

@@ -1,0 +1,71 @@
+// Package flow holds what every flow shares: how a Def is called (its class of
+// work), the undo stack, and the story that people read in Temporal's UI.
+package flow
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"sluice/activities"
+	"sluice/internal/failure/ontemporal"
+)
+
+// HeartbeatTimeout is how long a worker may be silent before its activity is
+// given to another: the bound on what a killed worker costs a stopped job. The
+// worker's interceptor heartbeats for every activity.
+const HeartbeatTimeout = 4 * time.Second
+
+// patience bounds every activity: an outside that is away for longer is a
+// person's matter. Nothing is declared failed before.
+const patience = 24 * time.Hour
+
+// Do calls an activity on a task queue with the options of its class. summary
+// is one line for Temporal's UI. The error is a *failure.Error.
+func Do[In, Out any](ctx workflow.Context, queue string, def activities.Def[In, Out], in In, summary string) (Out, error) {
+	return Go(ctx, queue, def, in, summary).Get(ctx)
+}
+
+// Future is a call under way.
+type Future[Out any] struct{ inner workflow.Future }
+
+// Go starts an activity without waiting for it.
+func Go[In, Out any](ctx workflow.Context, queue string, def activities.Def[In, Out], in In, summary string) Future[Out] {
+	return Future[Out]{workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options(def.Class, queue, summary)), def.Name, in)}
+}
+
+// Get waits for the result.
+func (f Future[Out]) Get(ctx workflow.Context) (Out, error) {
+	var out Out
+	if err := f.inner.Get(ctx, &out); err != nil {
+		return out, ontemporal.Failure(err)
+	}
+	return out, nil
+}
+
+// options gives each class its bounds. Retries are bounded by time, never by
+// number: the ids of the effects make them harmless.
+func options(class activities.Class, queue, summary string) workflow.ActivityOptions {
+	o := workflow.ActivityOptions{
+		TaskQueue:              queue,
+		Summary:                summary,
+		ScheduleToCloseTimeout: patience,
+		HeartbeatTimeout:       HeartbeatTimeout,
+		WaitForCancellation:    true,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    200 * time.Millisecond,
+			BackoffCoefficient: 2,
+			MaximumInterval:    10 * time.Second,
+		},
+	}
+	switch class {
+	case activities.Quick:
+		o.StartToCloseTimeout = 20 * time.Second
+	case activities.Effect:
+		o.StartToCloseTimeout = time.Minute
+	case activities.Await:
+		o.StartToCloseTimeout = 2 * time.Hour
+	}
+	return o
+}

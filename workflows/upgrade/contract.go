@@ -1,0 +1,109 @@
+// Package upgrade is the flow that changes what runs: start, stop, upgrade and
+// savepoint are the same flow with other first or last steps (DESIGN §4).
+//
+// contract.go is what callers see; workflow.go the order of the steps; plan.go
+// the pure decisions; prepare.go, stop.go, submit.go and finish.go the steps;
+// ask.go the wait for a person; story.go what people read.
+package upgrade
+
+import (
+	"sluice/internal/agentapi"
+	"sluice/internal/failure"
+	"sluice/internal/job"
+)
+
+// WorkflowName is the registered type.
+const WorkflowName = "upgrade"
+
+// Names of the query and the updates.
+const (
+	QueryProgress = "progress" // () → Progress
+	UpdateCancel  = "cancel"   // (reason string): rejected after the point of no return
+	UpdateRetry   = "retry"    // (reason string): rejected unless the operation waits
+)
+
+// Input starts an operation. Its workflow id is Job.WorkflowID(), the lock.
+type Input struct {
+	Operation   string      `json:"operation"` // ULID, decided by the api
+	Job         job.Ref     `json:"job"`
+	UID         string      `json:"uid"`
+	Request     job.Request `json:"request"`
+	RequestedBy string      `json:"requestedBy"`
+}
+
+// Progress is all that people and the api see of an operation, also its result.
+type Progress struct {
+	Operation   string         `json:"operation"`
+	Job         job.Ref        `json:"job"`
+	Kind        job.Kind       `json:"kind"`
+	Phase       job.Phase      `json:"phase"`
+	Revision    int            `json:"revision,omitempty"`
+	Profile     string         `json:"profile,omitempty"`
+	Generation  int            `json:"generation,omitempty"`
+	Epoch       int64          `json:"epoch,omitempty"`
+	FlinkJobID  string         `json:"flinkJobId,omitempty"`
+	WaitingFor  string         `json:"waitingFor,omitempty"`
+	Since       string         `json:"since,omitempty"` // RFC 3339, start of the wait
+	Plan        *Plan          `json:"plan,omitempty"`
+	Steps       []Step         `json:"steps,omitempty"`
+	Savepoint   string         `json:"savepoint,omitempty"`
+	DowntimeMS  int64          `json:"downtimeMs,omitempty"` // stop sent → every vertex RUNNING again
+	Evidence    []string       `json:"evidence,omitempty"`
+	Failure     *failure.Error `json:"failure,omitempty"`
+	Cancelable  bool           `json:"cancelable"`
+	Retryable   bool           `json:"retryable"`
+	RequestedBy string         `json:"requestedBy,omitempty"`
+	StartedAt   string         `json:"startedAt,omitempty"`
+	EndedAt     string         `json:"endedAt,omitempty"`
+	Version     int64          `json:"version"` // goes up with every change
+}
+
+// Step is one step of the timeline.
+type Step struct {
+	Name       string `json:"name"`
+	State      string `json:"state"` // running, done, failed, canceled
+	Detail     string `json:"detail,omitempty"`
+	StartedAt  string `json:"startedAt"`         // RFC 3339 with ms
+	EndedAt    string `json:"endedAt,omitempty"` //
+	DurationMS int64  `json:"durationMs,omitempty"`
+}
+
+// Plan is what the operation would do; its first part is made before any
+// effect, Vertices after the new cluster is prepared.
+type Plan struct {
+	Digest      string            `json:"digest"` // sha256 of the rest, Vertices left out
+	Kind        job.Kind          `json:"kind"`
+	Strategy    job.Strategy      `json:"strategy,omitempty"`
+	From        *Side             `json:"from,omitempty"`
+	To          *Side             `json:"to,omitempty"`
+	Restore     string            `json:"restore,omitempty"` // path, "savepoint taken by this operation" or "stateless"
+	RestorePath string            `json:"restorePath,omitempty"`
+	Changes     []Change          `json:"changes,omitempty"`
+	Delta       Delta             `json:"delta"`
+	Steps       []string          `json:"steps"`
+	Vertices    []agentapi.Vertex `json:"vertices,omitempty"`
+}
+
+// Side is one end of a change.
+type Side struct {
+	Revision   int    `json:"revision"`
+	Digest     string `json:"digest"`
+	Profile    string `json:"profile"`
+	Generation int    `json:"generation,omitempty"`
+	Epoch      int64  `json:"epoch,omitempty"`
+}
+
+// Change is one field that differs between the running and the target spec.
+type Change struct {
+	Field string `json:"field"`
+	From  string `json:"from,omitempty"`
+	To    string `json:"to,omitempty"`
+}
+
+// Delta is what the operation needs beside what runs, until the old generation
+// is gone.
+type Delta struct {
+	CPU       string `json:"cpu,omitempty"` // cores
+	MemoryMiB int    `json:"memoryMiB,omitempty"`
+	Slots     int    `json:"slots,omitempty"`
+}

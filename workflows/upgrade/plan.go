@@ -1,0 +1,311 @@
+package upgrade
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"go.temporal.io/sdk/workflow"
+
+	"sluice/activities"
+	"sluice/internal/agentapi"
+	"sluice/internal/failure"
+	"sluice/internal/job"
+	"sluice/internal/lease"
+	"sluice/workflows/internal/flow"
+)
+
+// Facts is all that a plan is decided from.
+type Facts struct {
+	Request    job.Request
+	Target     activities.ResolveOut
+	Lease      activities.ReadLeaseOut
+	Agent      *agentapi.State // nil when no generation is active
+	Snapshots  []job.Snapshot  // of the ledger, newest first
+	Checkpoint activities.NewestCheckpointOut
+	Directory  activities.JobDirectoryOut
+}
+
+// plan gathers the facts, decides and keeps the decision. It has no effects.
+func (r *run) plan(ctx workflow.Context) error {
+	r.enter(ctx, job.Planning)
+	return r.step(ctx, "plan", "record store, Lease, HDFS and the running job", func() (string, error) {
+		facts, err := r.gather(ctx)
+		if err != nil {
+			return "", err
+		}
+		plan, err := Decide(facts)
+		if err != nil {
+			return "", err
+		}
+		r.progress.Plan = &plan
+		r.restore = plan.RestorePath
+		if r.restore != "" {
+			// The moment of use is near: a snapshot that is gone must be known before anything is made.
+			if _, err := flow.Do(ctx, r.queue, activities.VerifySnapshot, activities.VerifySnapshotIn{Path: r.restore}, "verify the snapshot to start from"); err != nil {
+				return "", snapshotUnusable(r.restore, err)
+			}
+		}
+		return plan.Restore + ", plan " + plan.Digest[:19], nil
+	})
+}
+
+func (r *run) gather(ctx workflow.Context) (Facts, error) {
+	facts := Facts{Request: r.in.Request}
+	var err error
+	facts.Target, err = flow.Do(ctx, job.FlowQueue, activities.Resolve, activities.ResolveIn{
+		Job: r.in.Job, UID: r.in.UID, Revision: r.in.Request.Revision, Profile: r.in.Request.Profile,
+	}, "read job, revision and profile")
+	if err != nil {
+		return facts, err
+	}
+	r.target = facts.Target
+	r.queue = job.SiteQueue(r.target.Identity.Site)
+	r.progress.Revision, r.progress.Profile = r.target.Revision.Number, r.target.Profile.Name
+	if err := workflow.UpsertTypedSearchAttributes(ctx, AttributeRevision.ValueSet(int64(r.target.Revision.Number))); err != nil {
+		return facts, err
+	}
+	snapshots := flow.Go(ctx, job.FlowQueue, activities.Snapshots, activities.SnapshotsIn{JobUID: r.target.Identity.UID}, "read the ledger")
+	artifacts := flow.Go(ctx, r.queue, activities.CheckArtifacts, activities.CheckArtifactsIn{
+		Tenant: r.target.Identity.Tenant, Digests: []string{r.target.Revision.Spec.Artifact},
+	}, "the artifacts are on HDFS")
+	directory := flow.Go(ctx, r.queue, activities.InspectJobDirectory, activities.JobDirectoryIn{UID: r.target.Identity.UID}, "is the job's directory empty?")
+	if facts.Lease, err = flow.Do(ctx, r.queue, activities.ReadLease, r.leaseIn(), "read the Lease"); err != nil {
+		return facts, err
+	}
+	r.state = facts.Lease.State
+	r.old = r.state.ActiveGeneration()
+	r.epoch = r.state.Epoch + 1
+	if err := r.look(ctx, &facts); err != nil {
+		return facts, err
+	}
+	if _, err := artifacts.Get(ctx); err != nil {
+		return facts, err
+	}
+	if facts.Directory, err = directory.Get(ctx); err != nil {
+		return facts, err
+	}
+	ledger, err := snapshots.Get(ctx)
+	facts.Snapshots = ledger.Snapshots
+	return facts, err
+}
+
+// look asks the running generation's agent, and HDFS for checkpoints that the
+// ledger doesn't know.
+func (r *run) look(ctx workflow.Context, facts *Facts) error {
+	intent := r.state.Intent
+	if r.old != 0 {
+		state, err := flow.Do(ctx, r.queue, activities.AgentState, r.command(r.old, "state", agentapi.Command{}), "what runs now?")
+		if err != nil {
+			return err
+		}
+		facts.Agent = &state
+		if intent != nil && !intent.Outcome.Over() && lease.Outcome(state.JobState).Over() && state.FlinkJobID == intent.FlinkJobID {
+			if r.state, err = flow.Do(ctx, r.queue, activities.RecordOutcome, activities.RecordOutcomeIn{
+				Identity: r.target.Identity, Epoch: intent.Epoch, Outcome: lease.Outcome(state.JobState),
+			}, "note that the submission ended "+state.JobState); err != nil {
+				return err
+			}
+			facts.Lease.State = r.state
+		}
+	}
+	if intent == nil || r.in.Request.Kind != job.Start {
+		return nil
+	}
+	var err error
+	facts.Checkpoint, err = flow.Do(ctx, r.queue, activities.NewestCheckpoint, activities.NewestCheckpointIn{
+		JobUID: r.target.Identity.UID, FlinkJobID: intent.FlinkJobID,
+	}, "the newest checkpoint of the last submission")
+	return err
+}
+
+// Decide makes the plan, or says why there is none. It is pure.
+func Decide(f Facts) (Plan, error) {
+	plan := Plan{Kind: f.Request.Kind, From: from(f)}
+	var err error
+	switch f.Request.Kind {
+	case job.Start:
+		err = planStart(f, &plan)
+	case job.Upgrade:
+		err = planUpgrade(f, &plan)
+	case job.Stop:
+		err = mustRun(f)
+		plan.Restore = "savepoint taken by this operation"
+		plan.Steps = []string{"hold", "stop with savepoint", "verify", "commit"}
+	case job.Savepoint:
+		err = mustRun(f)
+		plan.Restore = "savepoint taken by this operation"
+		plan.Steps = []string{"savepoint", "verify"}
+	default:
+		err = failure.New(failure.Invalid, "kind %q is not known", f.Request.Kind)
+	}
+	if err != nil {
+		return Plan{}, err
+	}
+	plan.Digest = digest(plan)
+	return plan, nil
+}
+
+func planStart(f Facts, plan *Plan) error {
+	intent := f.Lease.State.Intent
+	if intent != nil && !intent.Outcome.Over() {
+		running := "its state can't be read"
+		if f.Agent != nil && f.Agent.JobState != "" {
+			running = "Flink says " + f.Agent.JobState
+		}
+		return failure.New(failure.Refused, "submission %d of generation %d is not proven over (%s): a start could make a second copy", intent.Epoch, intent.Generation, running).
+			WithNext("to change a running job: sluice op upgrade")
+	}
+	path, err := Restore(f)
+	if err != nil {
+		return err
+	}
+	plan.To = to(f)
+	plan.RestorePath, plan.Restore = path, path
+	if path == "" {
+		plan.Restore = "stateless"
+	}
+	plan.Strategy = job.Warm
+	plan.Delta = delta(f.Target.Profile)
+	plan.Steps = []string{"reserve a generation", "apply", "prepare", "submit", "prove", "commit"}
+	return nil
+}
+
+// Restore is the snapshot from which a stopped job starts: the newest of its
+// lineage (DESIGN §3), or "" where a start without state is right or asked for.
+func Restore(f Facts) (string, error) {
+	if f.Request.Stateless {
+		return "", nil
+	}
+	state := f.Lease.State
+	var best job.Snapshot
+	for _, s := range f.Snapshots {
+		if s.Epoch == state.Epoch && s.CheckpointID >= best.CheckpointID {
+			best = s
+		}
+	}
+	if f.Checkpoint.Path != "" && f.Checkpoint.CheckpointID > best.CheckpointID {
+		best = job.Snapshot{Epoch: state.Epoch, CheckpointID: f.Checkpoint.CheckpointID, Path: f.Checkpoint.Path}
+	}
+	if best.Path != "" {
+		return best.Path, nil
+	}
+	if state.Intent != nil && state.Intent.RestorePath != "" && state.Intent.Outcome != lease.Finished {
+		// It published nothing that a snapshot of its own covers.
+		return state.Intent.RestorePath, nil
+	}
+	if f.Target.EverSnapshot || !f.Directory.Empty {
+		return "", failure.New(failure.Refused, "no usable snapshot is known, but this job had state: a start without it would lose it").
+			WithNext("restore the snapshot on HDFS, or say stateless (admins only) to start empty").With("found", f.Directory.Example)
+	}
+	return "", nil
+}
+
+func snapshotUnusable(path string, err error) error {
+	f := failure.Of(err)
+	if f.Retryable() || f.Code == failure.Canceled {
+		return f
+	}
+	return failure.New(failure.Refused, "the snapshot to start from is not usable: %s", f.Message).
+		With("snapshot", path).WithNext("restore it on HDFS, or say stateless (admins only) to start empty")
+}
+
+func planUpgrade(f Facts, plan *Plan) error {
+	if err := mustRun(f); err != nil {
+		return err
+	}
+	if f.Target.Current.Revision == f.Target.Revision.Number && f.Target.CurrentProfile != nil && f.Target.CurrentProfile.Digest() == f.Target.Profile.Digest() {
+		return failure.New(failure.Conflict, "revision %d with profile %q is what runs already", f.Target.Revision.Number, f.Target.Profile.Name).
+			WithNext("apply a change first (sluice apply -f), or name another revision or profile")
+	}
+	plan.To = to(f)
+	plan.Strategy = job.Warm
+	if f.Request.Strategy == job.Cold {
+		plan.Strategy = job.Cold
+	}
+	plan.Restore = "savepoint taken by this operation"
+	plan.Changes = changes(f.Target.CurrentSpec, f.Target.Revision.Spec)
+	plan.Delta = delta(f.Target.Profile)
+	plan.Steps = []string{"reserve a generation", "apply", "prepare", "hold", "stop with savepoint", "verify", "move the lease", "submit", "prove", "commit", "retire the old generation"}
+	return nil
+}
+
+func mustRun(f Facts) error {
+	intent := f.Lease.State.Intent
+	switch {
+	case !f.Lease.Exists || intent == nil || f.Agent == nil:
+		return failure.New(failure.Refused, "the job doesn't run").WithNext("sluice op start")
+	case f.Agent.JobState == "RUNNING" && f.Agent.FlinkJobID == intent.FlinkJobID:
+		return nil
+	case intent.Outcome.Over():
+		return failure.New(failure.Refused, "the job doesn't run: its last submission ended %s", intent.Outcome).WithNext("sluice op start")
+	}
+	return failure.New(failure.Refused, "Flink says %q of the job, not RUNNING: no savepoint would succeed", f.Agent.JobState).
+		WithNext("wait until it runs, then try again")
+}
+
+func from(f Facts) *Side {
+	if f.Target.Current.Revision == 0 {
+		return nil
+	}
+	return &Side{
+		Revision: f.Target.Current.Revision, Digest: f.Target.Current.Digest, Profile: f.Target.Current.Profile,
+		Generation: f.Lease.State.ActiveGeneration(), Epoch: f.Lease.State.Epoch,
+	}
+}
+
+func to(f Facts) *Side {
+	return &Side{
+		Revision: f.Target.Revision.Number, Digest: f.Target.Revision.Digest, Profile: f.Target.Profile.Name,
+		Generation: f.Lease.State.Generation + 1, Epoch: f.Lease.State.Epoch + 1,
+	}
+}
+
+func delta(p job.Profile) Delta {
+	return Delta{
+		CPU:       fmt.Sprintf("%dm", p.CPUMillis()),
+		MemoryMiB: p.JobManager.MemoryMiB + p.TaskManager.Replicas*p.TaskManager.MemoryMiB,
+		Slots:     p.Slots(),
+	}
+}
+
+// changes lists what differs between two specs, field by field.
+func changes(old *job.Spec, new job.Spec) []Change {
+	if old == nil {
+		return nil
+	}
+	var all []Change
+	add := func(field, a, b string) {
+		if a != b {
+			all = append(all, Change{Field: field, From: a, To: b})
+		}
+	}
+	add("engine", old.Engine.Name+" "+old.Engine.Version, new.Engine.Name+" "+new.Engine.Version)
+	add("artifact", old.Artifact, new.Artifact)
+	add("entryClass", old.EntryClass, new.EntryClass)
+	add("arguments", strings.Join(old.Arguments, " "), strings.Join(new.Arguments, " "))
+	keys := slices.Sorted(maps.Keys(old.Options))
+	for _, k := range slices.Sorted(maps.Keys(new.Options)) {
+		if _, ok := old.Options[k]; !ok {
+			keys = append(keys, k)
+		}
+	}
+	for _, k := range keys {
+		add("options."+k, old.Options[k], new.Options[k])
+	}
+	return all
+}
+
+func digest(p Plan) string {
+	p.Digest, p.Vertices = "", nil
+	data, err := json.Marshal(p)
+	if err != nil { // only plain data
+		panic(err)
+	}
+	sum := sha256.Sum256(data)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,153 @@
+package upgrade
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"sluice/activities"
+	"sluice/internal/agentapi"
+	"sluice/internal/job"
+	"sluice/workflows/internal/flow"
+)
+
+// prepare makes the new generation and proves that it can take the job, before
+// the old one is touched (DESIGN §4.3). Anything wrong here removes it again;
+// the running job never notices.
+func (r *run) prepare(ctx workflow.Context) error {
+	r.enter(ctx, job.Preparing)
+	r.undo.Push("remove the new generation", r.dropNew)
+	if err := r.reserve(ctx); err != nil {
+		return err
+	}
+	if err := r.apply(ctx); err != nil {
+		return err
+	}
+	return r.ready(ctx)
+}
+
+func (r *run) warm() bool { return r.in.Request.Strategy != job.Cold || r.in.Request.Kind == job.Start }
+
+func (r *run) leaseIn() activities.LeaseIn {
+	return activities.LeaseIn{Identity: r.target.Identity, Operation: r.in.Operation}
+}
+
+func (r *run) reserve(ctx workflow.Context) error {
+	return r.step(ctx, "reserve", "a generation number on the Lease", func() (string, error) {
+		directories := flow.Go(ctx, r.queue, activities.MakeJobDirectories, activities.JobDirectoryIn{UID: r.target.Identity.UID}, "make the job's directories")
+		out, err := flow.Do(ctx, r.queue, activities.ReserveGeneration, r.leaseIn(), "reserve a generation")
+		if err != nil {
+			return "", err
+		}
+		r.generation, r.state = out.Generation, out.State
+		r.progress.Generation = out.Generation
+		_, err = directories.Get(ctx)
+		return fmt.Sprintf("generation %d", r.generation), err
+	})
+}
+
+func (r *run) apply(ctx workflow.Context) error {
+	return r.step(ctx, "apply", "the API server", func() (string, error) {
+		out, err := flow.Do(ctx, r.queue, activities.ApplyGeneration, r.generationIn(r.warm()), fmt.Sprintf("apply generation %d", r.generation))
+		return fmt.Sprintf("%d objects", len(out.Objects)), err
+	})
+}
+
+func (r *run) generationIn(workers bool) activities.GenerationIn {
+	return activities.GenerationIn{
+		Identity: r.target.Identity, Operation: r.in.Operation, Generation: r.generation,
+		Revision: r.target.Revision, Profile: r.target.Profile, Workers: workers,
+	}
+}
+
+func (r *run) ready(ctx workflow.Context) error {
+	roles := []string{"client", "jobmanager"}
+	if r.warm() {
+		roles = append(roles, "taskmanager")
+	}
+	err := r.step(ctx, "pods", fmt.Sprintf("pods of generation %d", r.generation), func() (string, error) {
+		_, err := flow.Do(ctx, r.queue, activities.AwaitGeneration, activities.AwaitGenerationIn{
+			Identity: r.target.Identity, Generation: r.generation, Roles: roles,
+		}, fmt.Sprintf("wait for the pods of generation %d", r.generation))
+		return "", err
+	})
+	if err != nil {
+		return err
+	}
+	return r.step(ctx, "prepare", "slots, artifact, job graph and primer", func() (string, error) {
+		in := agentapi.PrepareIn{
+			Spec: r.target.Revision.Spec, Parallelism: r.target.Profile.Parallelism, Tenant: r.target.Identity.Tenant, Try: r.try,
+		}
+		if r.warm() {
+			in.Slots = r.target.Profile.Slots()
+			in.Prime = true
+		}
+		out, err := flow.Do(ctx, r.queue, activities.PrepareCluster, r.command(r.generation, "prepare", agentapi.Command{Kind: agentapi.Prepare, Prepare: &in}),
+			fmt.Sprintf("prepare generation %d", r.generation))
+		r.progress.Plan.Vertices = out.Vertices
+		return fmt.Sprintf("%d vertices, %d slots", len(out.Vertices), out.Registered), err
+	})
+}
+
+// command addresses an agent. The id carries the try: after retry the agent
+// looks again instead of repeating its old answer.
+func (r *run) command(generation int, step string, c agentapi.Command) activities.AgentIn {
+	c.ID = fmt.Sprintf("%s-%s-%d", r.in.Operation, step, r.try)
+	c.Operation = r.in.Operation
+	c.Generation = generation
+	c.Epoch = r.state.Epoch
+	return activities.AgentIn{Identity: r.target.Identity, Generation: generation, Command: c}
+}
+
+// hold stops the agents from acting on their own; the running one acknowledges
+// with nothing in flight.
+func (r *run) hold(ctx workflow.Context) error {
+	r.undo.Push("release the hold", r.release)
+	return r.step(ctx, "hold", "the hold on the Lease and its acknowledgement", func() (string, error) {
+		in := r.leaseIn()
+		in.Since = workflow.Now(ctx).UTC().Format(time.RFC3339)
+		state, err := flow.Do(ctx, r.queue, activities.PlaceHold, in, "hold the writer lease")
+		if err != nil {
+			return "", err
+		}
+		r.state = state
+		if r.old == 0 || r.in.Request.Kind == job.Start {
+			return "no agent to acknowledge", nil
+		}
+		out, err := flow.Do(ctx, r.queue, activities.AcknowledgeHold, r.command(r.old, "acknowledge", agentapi.Command{Kind: agentapi.Acknowledge}),
+			fmt.Sprintf("generation %d acknowledges", r.old))
+		return "acknowledged by pod " + out.PodUID, err
+	})
+}
+
+func (r *run) release(ctx workflow.Context) error {
+	_, err := flow.Do(ctx, r.queue, activities.ReleaseHold, r.leaseIn(), "release the hold")
+	return err
+}
+
+// dropNew removes the generation that this operation made, also when the
+// reservation's answer was lost.
+func (r *run) dropNew(ctx workflow.Context) error {
+	if r.generation == 0 {
+		out, err := flow.Do(ctx, r.queue, activities.ReadLease, r.leaseIn(), "read the Lease")
+		if err != nil || !out.Exists {
+			return err
+		}
+		for _, g := range out.State.Generations {
+			if g.Operation == r.in.Operation {
+				r.generation = g.Number
+			}
+		}
+		if r.generation == 0 {
+			return nil
+		}
+	}
+	return r.remove(ctx, r.generation)
+}
+
+func (r *run) remove(ctx workflow.Context, generation int) error {
+	_, err := flow.Do(ctx, r.queue, activities.RemoveGeneration, activities.GenerationRef{Identity: r.target.Identity, Generation: generation},
+		fmt.Sprintf("retire and remove generation %d", generation))
+	return err
+}

@@ -1,0 +1,175 @@
+package upgrade
+
+import (
+	"fmt"
+
+	"go.temporal.io/sdk/workflow"
+
+	"sluice/activities"
+	"sluice/internal/agentapi"
+	"sluice/internal/job"
+	"sluice/workflows/internal/flow"
+)
+
+// move makes the new generation the one that may submit. The hold stays until
+// the commit. Cold: the TaskManagers change places now.
+func (r *run) move(ctx workflow.Context) error {
+	r.enter(ctx, job.Submitting)
+	return r.insist(ctx, func() error {
+		return r.step(ctx, "move", "the Lease", func() (string, error) {
+			workers := r.replaceWorkers(ctx)
+			in := r.leaseIn()
+			in.Generation = r.generation
+			state, err := flow.Do(ctx, r.queue, activities.MoveLease, in, fmt.Sprintf("generation %d becomes the writer", r.generation))
+			if err != nil {
+				return "", err
+			}
+			r.state = state
+			r.epoch = state.Epoch + 1
+			return fmt.Sprintf("generation %d is active", r.generation), workers(ctx)
+		})
+	})
+}
+
+// replaceWorkers starts, for a cold upgrade, to take the old TaskManagers away
+// and to make the new ones; the returned function waits until both are applied.
+func (r *run) replaceWorkers(ctx workflow.Context) func(workflow.Context) error {
+	if r.warm() {
+		return func(workflow.Context) error { return nil }
+	}
+	down := flow.Go(ctx, r.queue, activities.ScaleDownWorkers, activities.GenerationRef{Identity: r.target.Identity, Generation: r.old},
+		fmt.Sprintf("take the TaskManagers of generation %d away", r.old))
+	up := flow.Go(ctx, r.queue, activities.ApplyGeneration, r.generationIn(true), fmt.Sprintf("make the TaskManagers of generation %d", r.generation))
+	return func(ctx workflow.Context) error {
+		if _, err := down.Get(ctx); err != nil {
+			return err
+		}
+		_, err := up.Get(ctx)
+		return err
+	}
+}
+
+// submitAndProve posts the job and proves that it runs as intended. A retry
+// after a submission that is proven over is a new submission with a new epoch,
+// from the newest snapshot that the failed one left, so that nothing which it
+// published is repeated.
+func (r *run) submitAndProve(ctx workflow.Context) error {
+	again := false
+	return r.insist(ctx, func() error {
+		if again {
+			if err := r.nextEpoch(ctx); err != nil {
+				return err
+			}
+		}
+		again = true
+		r.enter(ctx, job.Submitting)
+		if err := r.submit(ctx); err != nil {
+			return err
+		}
+		if err := r.running(ctx); err != nil {
+			return err
+		}
+		r.enter(ctx, job.Proving)
+		return r.gate(ctx)
+	})
+}
+
+func (r *run) flinkJobID() string { return job.FlinkJobID(r.target.Identity.UID, r.epoch) }
+
+func (r *run) submit(ctx workflow.Context) error {
+	r.progress.Epoch, r.progress.FlinkJobID = r.epoch, r.flinkJobID()
+	return r.step(ctx, "submit", "Flink's answer to the submission", func() (string, error) {
+		in := agentapi.SubmitIn{
+			Epoch: r.epoch, FlinkJobID: r.flinkJobID(), RestorePath: r.restore,
+			Spec: r.target.Revision.Spec, Parallelism: r.target.Profile.Parallelism, Tenant: r.target.Identity.Tenant,
+		}
+		out, err := flow.Do(ctx, r.queue, activities.SubmitJob, r.command(r.generation, "submit", agentapi.Command{Kind: agentapi.Submit, Submit: &in}),
+			fmt.Sprintf("submit epoch %d to generation %d", r.epoch, r.generation))
+		if err != nil {
+			return "", err
+		}
+		r.state.Epoch = r.epoch // the agent's intent is on the Lease now
+		detail := fmt.Sprintf("accepted in %d ms", out.PostMS)
+		if out.Duplicate {
+			detail = "Flink had it already: an earlier try had arrived"
+		}
+		return detail, nil
+	})
+}
+
+func (r *run) running(ctx workflow.Context) error {
+	return r.step(ctx, "run", "every vertex RUNNING at its parallelism", func() (string, error) {
+		in := agentapi.AwaitIn{FlinkJobID: r.flinkJobID(), RestorePath: r.restore, Parallelism: r.target.Profile.Parallelism}
+		out, err := flow.Do(ctx, r.queue, activities.AwaitRunning, r.command(r.generation, "await", agentapi.Command{Kind: agentapi.Await, Await: &in}),
+			"wait until it runs from the intended snapshot")
+		if err != nil {
+			return "", err
+		}
+		if r.stoppedAt > 0 {
+			r.progress.DowntimeMS = out.RunningAt - r.stoppedAt
+		}
+		restored := out.RestoredPath
+		if restored == "" {
+			restored = "nothing (stateless)"
+		}
+		return "restored from " + restored, nil
+	})
+}
+
+// gate is the proof after RUNNING: one checkpoint of its own, then a soak
+// without a restart.
+func (r *run) gate(ctx workflow.Context) error {
+	err := r.step(ctx, "checkpoint", "the first checkpoint", func() (string, error) {
+		in := agentapi.CheckpointIn{
+			FlinkJobID: r.flinkJobID(),
+			TriggerID:  job.TriggerID(r.in.Operation, "gate", r.try),
+			Directory:  job.CheckpointDirectory(r.target.Identity.UID),
+		}
+		out, err := flow.Do(ctx, r.queue, activities.TakeCheckpoint, r.command(r.generation, "checkpoint", agentapi.Command{Kind: agentapi.Checkpoint, Checkpoint: &in}),
+			"the first checkpoint, in the job's own directory")
+		if out.Disabled {
+			return "the job has no checkpoints", err
+		}
+		return fmt.Sprintf("checkpoint %d", out.CheckpointID), err
+	})
+	if err != nil {
+		return err
+	}
+	seconds := r.in.Request.Soak()
+	if seconds == 0 {
+		return nil
+	}
+	return r.step(ctx, "soak", fmt.Sprintf("%d s without a restart", seconds), func() (string, error) {
+		in := agentapi.SoakIn{FlinkJobID: r.flinkJobID(), Seconds: seconds}
+		_, err := flow.Do(ctx, r.queue, activities.SoakJob, r.command(r.generation, "soak", agentapi.Command{Kind: agentapi.Soak, Soak: &in}),
+			fmt.Sprintf("%d s without a restart", seconds))
+		return "", err
+	})
+}
+
+// nextEpoch looks at how the last submission stands. Over: the next one starts
+// from the newest snapshot that it left. Else the same one is looked at again.
+func (r *run) nextEpoch(ctx workflow.Context) error {
+	return r.step(ctx, "look", "the Lease and HDFS", func() (string, error) {
+		read, err := flow.Do(ctx, r.queue, activities.ReadLease, r.leaseIn(), "read the Lease")
+		if err != nil {
+			return "", err
+		}
+		r.state = read.State
+		intent := r.state.Intent
+		if intent == nil || intent.Epoch != r.epoch || !intent.Outcome.Over() {
+			return fmt.Sprintf("epoch %d is still the one", r.epoch), nil
+		}
+		newest, err := flow.Do(ctx, r.queue, activities.NewestCheckpoint, activities.NewestCheckpointIn{
+			JobUID: r.target.Identity.UID, FlinkJobID: intent.FlinkJobID,
+		}, "the newest checkpoint of the failed submission")
+		if err != nil {
+			return "", err
+		}
+		if newest.Path != "" {
+			r.restore = newest.Path
+		}
+		r.epoch = r.state.Epoch + 1
+		return fmt.Sprintf("epoch %d ended %s; epoch %d follows", intent.Epoch, intent.Outcome, r.epoch), nil
+	})
+}

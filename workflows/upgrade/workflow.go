@@ -1,0 +1,204 @@
+package upgrade
+
+import (
+	"errors"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"sluice/activities"
+	"sluice/internal/failure"
+	"sluice/internal/failure/ontemporal"
+	"sluice/internal/job"
+	"sluice/internal/lease"
+	"sluice/workflows/internal/flow"
+)
+
+// run is one operation under way.
+type run struct {
+	in       Input
+	progress Progress
+	undo     flow.Undo
+
+	target     activities.ResolveOut
+	state      lease.State // the Lease as last read; {} when there is none
+	queue      string      // of the job's site
+	old        int         // generation that is active when the operation starts; 0: none
+	generation int         // made by this operation; 0: none
+	restore    string      // snapshot to submit from; "": stateless
+	epoch      int64       // of the submission to come
+	try        int         // of commands that may be given again by retry
+
+	stoppedAt    int64 // ms by the workflow's clock when the stop was sent
+	cancelBefore workflow.CancelFunc
+	past         bool // the point of no return lies behind
+	canceled     bool
+	retry        bool
+}
+
+// Workflow runs one operation on one job. Its workflow id is the job's lock.
+func Workflow(ctx workflow.Context, in Input) (Progress, error) {
+	r := newRun(ctx, in)
+	if err := r.handle(ctx); err != nil {
+		return r.progress, err
+	}
+	won, err := r.claim(ctx)
+	if err != nil || !won {
+		return r.progress, ontemporal.Error(err)
+	}
+	before, cancel := workflow.WithCancel(ctx)
+	r.cancelBefore = cancel
+	return r.finish(ctx, r.execute(before))
+}
+
+func newRun(ctx workflow.Context, in Input) *run {
+	r := &run{in: in, try: 1}
+	r.progress = Progress{
+		Operation: in.Operation, Job: in.Job, Kind: in.Request.Kind, Phase: job.Planning,
+		RequestedBy: in.RequestedBy, StartedAt: stamp(workflow.Now(ctx)), Cancelable: true,
+	}
+	return r
+}
+
+// execute is the order of the steps.
+func (r *run) execute(ctx workflow.Context) error {
+	if err := r.plan(ctx); err != nil {
+		return err
+	}
+	switch r.in.Request.Kind {
+	case job.Savepoint:
+		return r.savepoint(ctx)
+	case job.Stop:
+		if err := r.hold(ctx); err != nil {
+			return err
+		}
+		return r.stopForGood(r.pointOfNoReturn(ctx))
+	case job.Start, job.Upgrade:
+		if err := r.prepare(ctx); err != nil {
+			return err
+		}
+		if err := r.hold(ctx); err != nil {
+			return err
+		}
+		return r.change(r.pointOfNoReturn(ctx))
+	}
+	return failure.New(failure.Invalid, "kind %q is not known", r.in.Request.Kind)
+}
+
+// change is what lies behind the point of no return of a start or upgrade:
+// from here the operation goes forward, or asks.
+func (r *run) change(ctx workflow.Context) error {
+	if r.in.Request.Kind == job.Upgrade {
+		if err := r.stop(ctx); err != nil {
+			return err
+		}
+	}
+	if err := r.move(ctx); err != nil {
+		return err
+	}
+	if err := r.submitAndProve(ctx); err != nil {
+		return err
+	}
+	return r.commit(ctx)
+}
+
+// claim binds the operation's row to this run. A run that loses it has no
+// effects at all: another run of the same operation has them.
+func (r *run) claim(ctx workflow.Context) (bool, error) {
+	runID := workflow.GetInfo(ctx).WorkflowExecution.RunID
+	out, err := flow.Do(ctx, job.FlowQueue, activities.Claim, activities.ClaimIn{Operation: r.in.Operation, RunID: runID}, "claim the operation for this run")
+	if err != nil {
+		return false, err
+	}
+	if !out.Won {
+		return false, failure.New(failure.Refused, "operation %s belongs to run %s; this run has no effects", r.in.Operation, out.RunID)
+	}
+	return true, nil
+}
+
+// pointOfNoReturn returns a context that no cancel reaches.
+func (r *run) pointOfNoReturn(ctx workflow.Context) workflow.Context {
+	r.past = true
+	r.progress.Cancelable = false
+	r.changed()
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	return ctx
+}
+
+// handle sets the query and the updates.
+func (r *run) handle(ctx workflow.Context) error {
+	if err := workflow.SetQueryHandler(ctx, QueryProgress, func() (Progress, error) { return r.progress, nil }); err != nil {
+		return err
+	}
+	err := workflow.SetUpdateHandlerWithOptions(ctx, UpdateCancel, func(_ workflow.Context, reason string) error {
+		r.canceled = true
+		r.evidence("cancel asked for: " + reason)
+		r.cancelBefore()
+		return nil
+	}, workflow.UpdateHandlerOptions{Validator: func(string) error { return r.mayCancel() }})
+	if err != nil {
+		return err
+	}
+	return workflow.SetUpdateHandlerWithOptions(ctx, UpdateRetry, func(_ workflow.Context, reason string) error {
+		r.retry = true
+		r.evidence("retry asked for: " + reason)
+		return nil
+	}, workflow.UpdateHandlerOptions{Validator: func(string) error { return r.mayRetry() }})
+}
+
+func (r *run) mayCancel() error {
+	switch {
+	case r.progress.Phase.Final():
+		return ontemporal.Error(failure.New(failure.Refused, "the operation is over (%s)", r.progress.Phase))
+	case r.past:
+		return ontemporal.Error(failure.New(failure.Refused, "the point of no return is passed: the operation goes forward or asks").
+			WithNext("when it waits, read its evidence and retry"))
+	case r.cancelBefore == nil:
+		return ontemporal.Error(failure.New(failure.Refused, "the operation has not begun yet; try again"))
+	}
+	return nil
+}
+
+func (r *run) mayRetry() error {
+	if !r.progress.Retryable {
+		return ontemporal.Error(failure.New(failure.Refused, "the operation doesn't wait for a decision (it is %s)", r.progress.Phase))
+	}
+	return nil
+}
+
+// finish undoes what can be undone, writes the final state and closes the run.
+func (r *run) finish(ctx workflow.Context, err error) (Progress, error) {
+	ctx, cancel := workflow.NewDisconnectedContext(ctx)
+	defer cancel()
+	phase := job.Committed
+	if err != nil {
+		phase = job.Failed
+		if r.canceled || failure.CodeOf(err) == failure.Canceled {
+			phase = job.Canceled
+		}
+		f := failure.Of(err)
+		if undoErr := r.undo.Run(ctx); undoErr != nil {
+			f.With("undo", undoErr.Error())
+		}
+		r.progress.Failure = f
+	}
+	r.end(ctx, phase)
+	result, encodeErr := encode(r.progress)
+	if encodeErr != nil {
+		return r.progress, encodeErr
+	}
+	finish := activities.FinishIn{Operation: r.in.Operation, Phase: phase, Result: result}
+	if _, finishErr := flow.Do(ctx, job.FlowQueue, activities.Finish, finish, "write the result: "+string(phase)); finishErr != nil {
+		workflow.GetLogger(ctx).Error("the result is not in the record store", "error", finishErr)
+	}
+	switch {
+	case phase == job.Canceled:
+		return r.progress, temporal.NewCanceledError(r.progress)
+	case err != nil:
+		return r.progress, ontemporal.Error(err)
+	}
+	return r.progress, nil
+}
+
+// errNotStopped ends an upgrade whose job runs on as if nothing had been.
+var errNotStopped = errors.New("not stopped")

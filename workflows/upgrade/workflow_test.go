@@ -1,0 +1,396 @@
+package upgrade_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"sluice/activities"
+	"sluice/internal/agentapi"
+	"sluice/internal/failure"
+	"sluice/internal/failure/ontemporal"
+	"sluice/internal/job"
+	"sluice/internal/lease"
+	"sluice/workflows/upgrade"
+)
+
+// world is the outside of a flow: every activity answers from it, and the order
+// of the calls is kept. A test replaces single answers.
+type world struct {
+	env   *testsuite.TestWorkflowEnvironment
+	calls []string
+	facts upgrade.Facts
+	state lease.State
+
+	stops    []answer[agentapi.StopOut]
+	awaits   []answer[agentapi.AwaitOut]
+	prepare  error
+	submits  []activities.AgentIn
+	finished activities.FinishIn
+}
+
+type answer[T any] struct {
+	out T
+	err error
+}
+
+func next[T any](answers *[]answer[T], otherwise T) (T, error) {
+	if len(*answers) == 0 {
+		return otherwise, nil
+	}
+	a := (*answers)[0]
+	*answers = (*answers)[1:]
+	return a.out, ontemporal.Error(a.err)
+}
+
+func on[In, Out any](w *world, def activities.Def[In, Out], answer func(In) (Out, error)) {
+	w.env.RegisterActivityWithOptions(func(_ context.Context, in In) (Out, error) {
+		w.calls = append(w.calls, def.Name)
+		return answer(in)
+	}, activity.RegisterOptions{Name: def.Name})
+}
+
+const savepoint = "hdfs://nn/sluice/jobs/U/savepoints/x/savepoint-1"
+
+func newWorld(t *testing.T, request job.Request) *world {
+	t.Helper()
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	w := &world{env: suite.NewTestWorkflowEnvironment(), facts: runningFacts(request)}
+	w.env.SetTestTimeout(20 * time.Second)
+	w.env.RegisterWorkflowWithOptions(upgrade.Workflow, workflow.RegisterOptions{Name: upgrade.WorkflowName})
+	w.env.OnUpsertTypedSearchAttributes(mock.Anything).Return(nil).Maybe()
+	w.state = w.facts.Lease.State
+	w.record()
+	w.kube()
+	w.agent()
+	w.hdfs()
+	return w
+}
+
+func (w *world) record() {
+	on(w, activities.Claim, func(in activities.ClaimIn) (activities.ClaimOut, error) {
+		return activities.ClaimOut{Won: true, RunID: in.RunID}, nil
+	})
+	on(w, activities.Resolve, func(activities.ResolveIn) (activities.ResolveOut, error) { return w.facts.Target, nil })
+	on(w, activities.Snapshots, func(activities.SnapshotsIn) (activities.SnapshotsOut, error) {
+		return activities.SnapshotsOut{Snapshots: w.facts.Snapshots}, nil
+	})
+	on(w, activities.RecordSnapshot, func(activities.RecordSnapshotIn) (activities.None, error) { return activities.None{}, nil })
+	on(w, activities.Commit, func(activities.CommitIn) (activities.None, error) { return activities.None{}, nil })
+	on(w, activities.Finish, func(in activities.FinishIn) (activities.None, error) {
+		w.finished = in
+		return activities.None{}, nil
+	})
+}
+
+// change applies a decision to the world's Lease, as the real activities do.
+func (w *world) change(decide func(lease.State) (lease.State, error)) (lease.State, error) {
+	state, err := decide(w.state)
+	if err == nil {
+		w.state = state
+	}
+	return w.state, ontemporal.Error(err)
+}
+
+func (w *world) kube() {
+	on(w, activities.ReadLease, func(activities.LeaseIn) (activities.ReadLeaseOut, error) {
+		return activities.ReadLeaseOut{Exists: w.facts.Lease.Exists, State: w.state}, nil
+	})
+	on(w, activities.ReserveGeneration, func(in activities.LeaseIn) (activities.ReserveOut, error) {
+		state, n := w.state.Reserve(in.Operation)
+		w.state = state
+		return activities.ReserveOut{Generation: n, State: state}, nil
+	})
+	on(w, activities.PlaceHold, func(in activities.LeaseIn) (lease.State, error) {
+		return w.change(func(s lease.State) (lease.State, error) { return s.Place(in.Operation, in.Since) })
+	})
+	on(w, activities.MoveLease, func(in activities.LeaseIn) (lease.State, error) {
+		return w.change(func(s lease.State) (lease.State, error) { return s.Move(in.Operation, in.Generation) })
+	})
+	on(w, activities.ReleaseHold, func(in activities.LeaseIn) (lease.State, error) {
+		return w.change(func(s lease.State) (lease.State, error) { return s.Release(in.Operation, in.Profile) })
+	})
+	on(w, activities.RemoveGeneration, func(in activities.GenerationRef) (activities.None, error) {
+		_, err := w.change(func(s lease.State) (lease.State, error) { return s.Retire(in.Generation) })
+		return activities.None{}, err
+	})
+	on(w, activities.ApplyGeneration, func(activities.GenerationIn) (activities.GenerationOut, error) {
+		return activities.GenerationOut{}, nil
+	})
+	on(w, activities.AwaitGeneration, func(activities.AwaitGenerationIn) (activities.AwaitGenerationOut, error) {
+		return activities.AwaitGenerationOut{}, nil
+	})
+	on(w, activities.ScaleDownWorkers, func(activities.GenerationRef) (activities.None, error) { return activities.None{}, nil })
+}
+
+func (w *world) agent() {
+	on(w, activities.AgentState, func(activities.AgentIn) (agentapi.State, error) { return *w.facts.Agent, nil })
+	on(w, activities.PrepareCluster, func(activities.AgentIn) (agentapi.PrepareOut, error) {
+		return agentapi.PrepareOut{}, ontemporal.Error(w.prepare)
+	})
+	on(w, activities.AcknowledgeHold, func(activities.AgentIn) (agentapi.AcknowledgeOut, error) {
+		return agentapi.AcknowledgeOut{PodUID: "p"}, nil
+	})
+	on(w, activities.StopJob, func(activities.AgentIn) (agentapi.StopOut, error) {
+		out, err := next(&w.stops, agentapi.StopOut{Savepoint: savepoint, JobState: "FINISHED"})
+		if err == nil && out.JobState == "FINISHED" {
+			_, err = w.change(func(s lease.State) (lease.State, error) { return s.Record(s.Epoch, lease.Finished) })
+		}
+		return out, err
+	})
+	on(w, activities.TakeSavepoint, func(activities.AgentIn) (agentapi.SavepointOut, error) {
+		return agentapi.SavepointOut{Savepoint: savepoint, JobState: "RUNNING"}, nil
+	})
+	on(w, activities.SubmitJob, func(in activities.AgentIn) (agentapi.SubmitOut, error) {
+		w.submits = append(w.submits, in)
+		_, err := w.change(func(s lease.State) (lease.State, error) {
+			return s.Intend(lease.Intent{Epoch: in.Command.Submit.Epoch, Generation: in.Generation, Operation: in.Command.Operation,
+				FlinkJobID: in.Command.Submit.FlinkJobID, RestorePath: in.Command.Submit.RestorePath})
+		})
+		return agentapi.SubmitOut{}, err
+	})
+	on(w, activities.AwaitRunning, func(in activities.AgentIn) (agentapi.AwaitOut, error) {
+		out, err := next(&w.awaits, agentapi.AwaitOut{RestoredPath: in.Command.Await.RestorePath})
+		if err != nil && failure.CodeOf(ontemporal.Failure(err)) == failure.JobFailed {
+			_, _ = w.change(func(s lease.State) (lease.State, error) { return s.Record(s.Epoch, lease.Failed) })
+		}
+		return out, err
+	})
+	on(w, activities.TakeCheckpoint, func(activities.AgentIn) (agentapi.CheckpointOut, error) {
+		return agentapi.CheckpointOut{CheckpointID: 1}, nil
+	})
+	on(w, activities.SoakJob, func(activities.AgentIn) (agentapi.SoakOut, error) { return agentapi.SoakOut{}, nil })
+}
+
+func (w *world) hdfs() {
+	on(w, activities.CheckArtifacts, func(activities.CheckArtifactsIn) (activities.None, error) { return activities.None{}, nil })
+	on(w, activities.MakeJobDirectories, func(activities.JobDirectoryIn) (activities.None, error) { return activities.None{}, nil })
+	on(w, activities.InspectJobDirectory, func(activities.JobDirectoryIn) (activities.JobDirectoryOut, error) {
+		return w.facts.Directory, nil
+	})
+	on(w, activities.VerifySnapshot, func(activities.VerifySnapshotIn) (activities.VerifySnapshotOut, error) {
+		return activities.VerifySnapshotOut{CheckpointID: 7}, nil
+	})
+	on(w, activities.NewestCheckpoint, func(activities.NewestCheckpointIn) (activities.NewestCheckpointOut, error) {
+		return w.facts.Checkpoint, nil
+	})
+}
+
+func (w *world) run() {
+	w.env.ExecuteWorkflow(upgrade.WorkflowName, upgrade.Input{Operation: "OP", Job: w.facts.Target.Identity.Ref, UID: "U", Request: w.facts.Request})
+}
+
+func (w *world) progress(t *testing.T) upgrade.Progress {
+	t.Helper()
+	value, err := w.env.QueryWorkflow(upgrade.QueryProgress)
+	require.NoError(t, err)
+	var p upgrade.Progress
+	require.NoError(t, value.Get(&p))
+	return p
+}
+
+// update sends an update and keeps whether it was accepted.
+func (w *world) update(name string, accepted *bool) {
+	w.env.UpdateWorkflow(name, name, &testsuite.TestUpdateCallback{
+		OnAccept:   func() { *accepted = true },
+		OnReject:   func(error) { *accepted = false },
+		OnComplete: func(any, error) {},
+	}, "test")
+}
+
+func (w *world) index(call string) int {
+	for i, c := range w.calls {
+		if c == call {
+			return i
+		}
+	}
+	return -1
+}
+
+func TestUpgradeStopsOnlyWhenTheNewClusterIsReadyAndSubmitsOnce(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.run()
+	require.NoError(t, w.env.GetWorkflowError())
+	p := w.progress(t)
+	require.Equal(t, job.Committed, p.Phase)
+	require.Equal(t, savepoint, p.Savepoint)
+	require.Less(t, w.index(activities.PrepareCluster.Name), w.index(activities.StopJob.Name))
+	require.Less(t, w.index(activities.AcknowledgeHold.Name), w.index(activities.StopJob.Name))
+	require.Less(t, w.index(activities.VerifySnapshot.Name), w.index(activities.MoveLease.Name))
+	require.Len(t, w.submits, 1)
+	submit := w.submits[0].Command.Submit
+	require.EqualValues(t, 6, submit.Epoch)
+	require.Equal(t, job.FlinkJobID("U", 6), submit.FlinkJobID)
+	require.Equal(t, savepoint, submit.RestorePath)
+	require.Nil(t, w.state.Hold)
+	require.Equal(t, 4, w.state.ActiveGeneration())
+	require.Equal(t, lease.Retired, w.state.Standing(3))
+	require.Equal(t, job.Committed, w.finished.Phase)
+}
+
+func TestColdMakesTheWorkersAfterTheStop(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade, Strategy: job.Cold})
+	w.run()
+	require.NoError(t, w.env.GetWorkflowError())
+	require.Less(t, w.index(activities.StopJob.Name), w.index(activities.ScaleDownWorkers.Name))
+	applies := 0
+	for _, c := range w.calls {
+		if c == activities.ApplyGeneration.Name {
+			applies++
+		}
+	}
+	require.Equal(t, 2, applies, "the JobManager before the stop, the TaskManagers after")
+}
+
+func TestPrepareFailureLeavesTheJobAlone(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.prepare = failure.New(failure.Incompatible, "main threw")
+	w.run()
+	require.Error(t, w.env.GetWorkflowError())
+	p := w.progress(t)
+	require.Equal(t, job.Failed, p.Phase)
+	require.Equal(t, failure.Incompatible, p.Failure.Code)
+	require.Equal(t, -1, w.index(activities.StopJob.Name), "the running job was touched")
+	require.Equal(t, lease.Retired, w.state.Standing(4))
+	require.Equal(t, 3, w.state.ActiveGeneration())
+	require.Nil(t, w.state.Hold)
+}
+
+func TestSavepointFailsJobRunsOn(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.stops = []answer[agentapi.StopOut]{{out: agentapi.StopOut{JobState: "RUNNING", Cause: "disk full"}}}
+	w.run()
+	require.Error(t, w.env.GetWorkflowError())
+	p := w.progress(t)
+	require.Equal(t, job.Failed, p.Phase)
+	require.Contains(t, p.Failure.Message, "disk full")
+	require.Nil(t, w.state.Hold)
+	require.Equal(t, 3, w.state.ActiveGeneration())
+	require.Equal(t, lease.Retired, w.state.Standing(4))
+	require.Empty(t, w.submits)
+}
+
+// Every other row of the stop table asks, and retry reads the table again.
+func TestOtherStopRowsAskAndRetryLooksAgain(t *testing.T) {
+	for name, row := range map[string]agentapi.StopOut{
+		"complete, failed":        {Savepoint: savepoint, JobState: "FAILED"},
+		"complete, still running": {Savepoint: savepoint, JobState: "RUNNING"},
+		"none, failed":            {JobState: "FAILED"},
+		"none, finished":          {JobState: "FINISHED"},
+		"none, canceled":          {JobState: "CANCELED"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, job.Request{Kind: job.Upgrade})
+			w.stops = []answer[agentapi.StopOut]{{out: row}}
+			asked := false
+			w.env.RegisterDelayedCallback(func() {
+				p := w.progress(t)
+				asked = p.Phase == job.Waiting && p.Retryable && len(p.Evidence) > 0 && len(w.submits) == 0
+				var accepted bool
+				w.update(upgrade.UpdateRetry, &accepted)
+			}, time.Hour)
+			if row.JobState == "FINISHED" {
+				w.state.Intent.Outcome = lease.Accepted
+			}
+			w.run()
+			require.NoError(t, w.env.GetWorkflowError())
+			require.True(t, asked, "it must wait with its evidence and without a submission")
+			require.Equal(t, job.Committed, w.progress(t).Phase)
+			require.Len(t, w.submits, 1)
+		})
+	}
+}
+
+// A failed submission is followed, after retry, by a new epoch from the newest
+// snapshot that it left.
+func TestRetryAfterAFailedSubmissionTakesANewEpoch(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.awaits = []answer[agentapi.AwaitOut]{{err: failure.New(failure.JobFailed, "NullPointerException")}}
+	w.facts.Checkpoint = activities.NewestCheckpointOut{Path: "hdfs://nn/chk-9", CheckpointID: 9}
+	w.env.RegisterDelayedCallback(func() {
+		var accepted bool
+		w.update(upgrade.UpdateRetry, &accepted)
+	}, time.Hour)
+	w.run()
+	require.NoError(t, w.env.GetWorkflowError())
+	require.Len(t, w.submits, 2)
+	require.EqualValues(t, 6, w.submits[0].Command.Submit.Epoch)
+	require.EqualValues(t, 7, w.submits[1].Command.Submit.Epoch)
+	require.Equal(t, "hdfs://nn/chk-9", w.submits[1].Command.Submit.RestorePath)
+}
+
+func TestCancelBeforeThePointOfNoReturn(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	var accepted bool
+	w.env.OnActivity(activities.AwaitGeneration.Name, mock.Anything, mock.Anything).After(time.Hour).Return(activities.AwaitGenerationOut{}, nil).Maybe()
+	w.env.RegisterDelayedCallback(func() { w.update(upgrade.UpdateCancel, &accepted) }, time.Minute)
+	w.run()
+	require.True(t, accepted)
+	var canceled *temporal.CanceledError
+	require.ErrorAs(t, w.env.GetWorkflowError(), &canceled)
+	require.Equal(t, job.Canceled, w.progress(t).Phase)
+	require.Equal(t, lease.Retired, w.state.Standing(4))
+	require.Equal(t, -1, w.index(activities.StopJob.Name))
+}
+
+func TestCancelAfterThePointOfNoReturnIsRejected(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	accepted := true
+	w.env.OnActivity(activities.StopJob.Name, mock.Anything, mock.Anything).After(time.Hour).
+		Return(agentapi.StopOut{JobState: "RUNNING", Cause: "x"}, nil).Maybe()
+	w.env.RegisterDelayedCallback(func() {
+		require.False(t, w.progress(t).Cancelable)
+		w.update(upgrade.UpdateCancel, &accepted)
+	}, time.Minute)
+	w.run()
+	require.False(t, accepted)
+}
+
+func TestALostClaimHasNoEffects(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.env.OnActivity(activities.Claim.Name, mock.Anything, mock.Anything).Return(activities.ClaimOut{RunID: "other"}, nil)
+	w.run()
+	require.ErrorContains(t, w.env.GetWorkflowError(), "belongs to run other")
+	require.Empty(t, w.calls)
+}
+
+func TestStopStartSavepoint(t *testing.T) {
+	t.Run("stop", func(t *testing.T) {
+		w := newWorld(t, job.Request{Kind: job.Stop})
+		w.run()
+		require.NoError(t, w.env.GetWorkflowError())
+		require.Equal(t, 0, w.state.ActiveGeneration())
+		require.Equal(t, lease.Finished, w.state.Intent.Outcome)
+		require.Nil(t, w.state.Hold)
+		require.Empty(t, w.submits)
+	})
+	t.Run("start from the stop's savepoint", func(t *testing.T) {
+		w := newWorld(t, job.Request{Kind: job.Start})
+		w.facts = stoppedFacts(job.Request{Kind: job.Start}, lease.Finished)
+		w.facts.Snapshots = []job.Snapshot{{Epoch: 5, CheckpointID: 7, Path: savepoint}}
+		w.state = w.facts.Lease.State
+		w.state.Generations = []lease.Generation{{Number: 3, Standing: lease.Retired}}
+		w.run()
+		require.NoError(t, w.env.GetWorkflowError())
+		require.Len(t, w.submits, 1)
+		require.Equal(t, savepoint, w.submits[0].Command.Submit.RestorePath)
+	})
+	t.Run("savepoint", func(t *testing.T) {
+		w := newWorld(t, job.Request{Kind: job.Savepoint})
+		w.run()
+		require.NoError(t, w.env.GetWorkflowError())
+		require.Equal(t, savepoint, w.progress(t).Savepoint)
+		require.Equal(t, 3, w.state.ActiveGeneration())
+		require.Equal(t, -1, w.index(activities.StopJob.Name))
+	})
+}
