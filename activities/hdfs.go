@@ -12,8 +12,10 @@ var (
 	// VerifySnapshot reads _metadata: closed, not empty, right header.
 	// failure.NotFound when it is proven absent, failure.Incompatible when broken.
 	VerifySnapshot = Def[VerifySnapshotIn, VerifySnapshotOut]{"hdfs.VerifySnapshot", Quick}
-	// FindSavepoint looks into one try's own directory for a complete savepoint.
-	FindSavepoint = Def[FindSavepointIn, FindSavepointOut]{"hdfs.FindSavepoint", Quick}
+	// FindSnapshot looks into a directory (one savepoint try's own, or one
+	// submission's checkpoints) for its newest complete snapshot by checkpoint id:
+	// the truth is HDFS, not the ledger.
+	FindSnapshot = Def[FindSnapshotIn, FindSnapshotOut]{"hdfs.FindSnapshot", Quick}
 )
 
 // CheckArtifactsIn names artifacts of a tenant by digest ("sha256:…").
@@ -45,28 +47,14 @@ type VerifySnapshotOut struct {
 	CheckpointID  int64 `json:"checkpointId"`
 }
 
-// FindSavepointIn is a try's own directory.
-type FindSavepointIn struct {
+// FindSnapshotIn is a directory, hdfs://…
+type FindSnapshotIn struct {
 	Directory string `json:"directory"`
 }
 
-// FindSavepointOut is the complete savepoint below it; "" when there is none.
-type FindSavepointOut struct {
-	Path string `json:"path"`
-}
-
-// NewestCheckpoint looks for the newest complete retained checkpoint of one
-// Flink job by its id: the truth is HDFS, not the ledger.
-var NewestCheckpoint = Def[NewestCheckpointIn, NewestCheckpointOut]{"hdfs.NewestCheckpoint", Quick}
-
-// NewestCheckpointIn names a submission's own checkpoints.
-type NewestCheckpointIn struct {
-	JobUID     string `json:"jobUid"`
-	FlinkJobID string `json:"flinkJobId"`
-}
-
-// NewestCheckpointOut is the newest; Path is "" when there is provably none.
-type NewestCheckpointOut struct {
+// FindSnapshotOut is the newest complete snapshot below it; Path is "" when
+// there is provably none.
+type FindSnapshotOut struct {
 	Path         string `json:"path"`
 	CheckpointID int64  `json:"checkpointId"`
 }

@@ -10,7 +10,7 @@
 //	GET /v1/state                    → 200 State
 //
 // Every request carries "Authorization: Bearer <token of the generation's Secret>".
-// Errors are application/problem+json with the body Problem.
+// Errors are application/problem+json, the body of package failure/problem.
 package agentapi
 
 import (

@@ -28,6 +28,7 @@ type Identity struct {
 	UID       string `json:"uid"`
 	Site      string `json:"site"`
 	Namespace string `json:"namespace"` // Kubernetes namespace of the tenant
+	FS        string `json:"fs"`        // the site's file system, before every path that Flink gets: hdfs://host:port
 }
 
 // SiteQueue is the Temporal task queue of a site's activities.

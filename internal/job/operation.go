@@ -39,6 +39,9 @@ type Request struct {
 // DefaultSoakSeconds is DESIGN §4's soak.
 const DefaultSoakSeconds = 30
 
+// MaxSoakSeconds bounds a soak: the job's lock is held that long.
+const MaxSoakSeconds = 3600
+
 // Soak is the soak in seconds.
 func (r Request) Soak() int {
 	if r.SoakSeconds == nil {

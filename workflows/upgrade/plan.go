@@ -26,7 +26,7 @@ type Facts struct {
 	Lease      activities.ReadLeaseOut
 	Agent      *agentapi.State // nil when no generation is active
 	Snapshots  []job.Snapshot  // of the ledger, newest first
-	Checkpoint activities.NewestCheckpointOut
+	Checkpoint activities.FindSnapshotOut
 	Directory  activities.JobDirectoryOut
 }
 
@@ -117,9 +117,7 @@ func (r *run) look(ctx workflow.Context, facts *Facts) error {
 		return nil
 	}
 	var err error
-	facts.Checkpoint, err = flow.Do(ctx, r.queue, activities.NewestCheckpoint, activities.NewestCheckpointIn{
-		JobUID: r.target.Identity.UID, FlinkJobID: intent.FlinkJobID,
-	}, "the newest checkpoint of the last submission")
+	facts.Checkpoint, err = flow.Do(ctx, r.queue, activities.FindSnapshot, activities.FindSnapshotIn{Directory: r.checkpoints(intent.FlinkJobID)}, "the newest checkpoint of the last submission")
 	return err
 }
 

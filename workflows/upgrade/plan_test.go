@@ -121,7 +121,7 @@ func TestRestore(t *testing.T) {
 		}},
 		"a newer checkpoint on HDFS beats the ledger": {outcome: lease.Failed, want: "chk", change: func(f *upgrade.Facts) {
 			f.Snapshots = []job.Snapshot{snapshot(5, 7, "s7")}
-			f.Checkpoint = activities.NewestCheckpointOut{Path: "chk", CheckpointID: 8}
+			f.Checkpoint = activities.FindSnapshotOut{Path: "chk", CheckpointID: 8}
 		}},
 		"nothing of its own: where it came from": {outcome: lease.Failed, want: "before", change: func(f *upgrade.Facts) {
 			f.Lease.State.Intent.RestorePath = "before"

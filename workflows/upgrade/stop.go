@@ -52,7 +52,7 @@ func (r *run) stopWithSavepoint(ctx workflow.Context) (string, error) {
 	in := agentapi.StopIn{
 		FlinkJobID: r.state.Intent.FlinkJobID,
 		TriggerID:  job.TriggerID(r.in.Operation, "stop", try),
-		Directory:  job.SavepointDirectory(r.target.Identity.UID, r.in.Operation, "stop", try),
+		Directory:  r.target.Identity.FS + job.SavepointDirectory(r.target.Identity.UID, r.in.Operation, "stop", try),
 		Format:     r.format(),
 	}
 	r.stoppedAt = workflow.Now(ctx).UnixMilli()
@@ -134,7 +134,7 @@ func (r *run) savepoint(ctx workflow.Context) error {
 	in := agentapi.StopIn{
 		FlinkJobID: r.state.Intent.FlinkJobID,
 		TriggerID:  job.TriggerID(r.in.Operation, "savepoint", 1),
-		Directory:  job.SavepointDirectory(r.target.Identity.UID, r.in.Operation, "savepoint", 1),
+		Directory:  r.target.Identity.FS + job.SavepointDirectory(r.target.Identity.UID, r.in.Operation, "savepoint", 1),
 		Format:     "NATIVE",
 	}
 	var path string

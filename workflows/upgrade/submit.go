@@ -123,7 +123,7 @@ func (r *run) gate(ctx workflow.Context) error {
 		in := agentapi.CheckpointIn{
 			FlinkJobID: r.flinkJobID(),
 			TriggerID:  job.TriggerID(r.in.Operation, "gate", r.try),
-			Directory:  job.CheckpointDirectory(r.target.Identity.UID),
+			Directory:  r.target.Identity.FS + job.CheckpointDirectory(r.target.Identity.UID),
 		}
 		out, err := flow.Do(ctx, r.queue, activities.TakeCheckpoint, r.command(r.generation, "checkpoint", agentapi.Command{Kind: agentapi.Checkpoint, Checkpoint: &in}),
 			"the first checkpoint, in the job's own directory")
@@ -160,9 +160,7 @@ func (r *run) nextEpoch(ctx workflow.Context) error {
 		if intent == nil || intent.Epoch != r.epoch || !intent.Outcome.Over() {
 			return fmt.Sprintf("epoch %d is still the one", r.epoch), nil
 		}
-		newest, err := flow.Do(ctx, r.queue, activities.NewestCheckpoint, activities.NewestCheckpointIn{
-			JobUID: r.target.Identity.UID, FlinkJobID: intent.FlinkJobID,
-		}, "the newest checkpoint of the failed submission")
+		newest, err := flow.Do(ctx, r.queue, activities.FindSnapshot, activities.FindSnapshotIn{Directory: r.checkpoints(intent.FlinkJobID)}, "the newest checkpoint of the failed submission")
 		if err != nil {
 			return "", err
 		}
@@ -172,4 +170,9 @@ func (r *run) nextEpoch(ctx workflow.Context) error {
 		r.epoch = r.state.Epoch + 1
 		return fmt.Sprintf("epoch %d ended %s; epoch %d follows", intent.Epoch, intent.Outcome, r.epoch), nil
 	})
+}
+
+// checkpoints is where one submission's own checkpoints lie.
+func (r *run) checkpoints(flinkJobID string) string {
+	return r.target.Identity.FS + job.CheckpointDirectory(r.target.Identity.UID) + "/" + flinkJobID
 }

@@ -181,7 +181,7 @@ func (w *world) hdfs() {
 	on(w, activities.VerifySnapshot, func(activities.VerifySnapshotIn) (activities.VerifySnapshotOut, error) {
 		return activities.VerifySnapshotOut{CheckpointID: 7}, nil
 	})
-	on(w, activities.NewestCheckpoint, func(activities.NewestCheckpointIn) (activities.NewestCheckpointOut, error) {
+	on(w, activities.FindSnapshot, func(activities.FindSnapshotIn) (activities.FindSnapshotOut, error) {
 		return w.facts.Checkpoint, nil
 	})
 }
@@ -316,7 +316,7 @@ func TestOtherStopRowsAskAndRetryLooksAgain(t *testing.T) {
 func TestRetryAfterAFailedSubmissionTakesANewEpoch(t *testing.T) {
 	w := newWorld(t, job.Request{Kind: job.Upgrade})
 	w.awaits = []answer[agentapi.AwaitOut]{{err: failure.New(failure.JobFailed, "NullPointerException")}}
-	w.facts.Checkpoint = activities.NewestCheckpointOut{Path: "hdfs://nn/chk-9", CheckpointID: 9}
+	w.facts.Checkpoint = activities.FindSnapshotOut{Path: "hdfs://nn/chk-9", CheckpointID: 9}
 	w.env.RegisterDelayedCallback(func() {
 		var accepted bool
 		w.update(upgrade.UpdateRetry, &accepted)

@@ -1,0 +1,145 @@
+// Package agent implements the agent's activities: each puts its command to the
+// agent of one generation, follows it, heartbeats its progress and returns its
+// result or its failure as it was. It decides nothing; a repeated activity puts
+// the same command id again.
+package agent
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"sluice/activities"
+	"sluice/internal/agentapi"
+	"sluice/internal/failure"
+	"sluice/internal/job"
+)
+
+// Endpoints finds the agent of a generation and the token that it asks for (from
+// the Secret <job>-g<n>-keys). The URL is agentapi.ServiceURL in a cluster.
+type Endpoints interface {
+	Endpoint(ctx context.Context, identity job.Identity, generation int) (agentapi.Endpoint, error)
+}
+
+// Activities of one site.
+type Activities struct {
+	client    *agentapi.Client
+	endpoints Endpoints
+}
+
+// New makes them; client is shared by the whole process.
+func New(client *agentapi.Client, endpoints Endpoints) *Activities {
+	return &Activities{client: client, endpoints: endpoints}
+}
+
+// Registry is the part of a worker that Register needs.
+type Registry interface {
+	RegisterActivityWithOptions(function any, options activity.RegisterOptions)
+}
+
+// Register registers every activity under its Def's name.
+func (a *Activities) Register(registry Registry) {
+	register(registry, activities.AgentState, a.State)
+	register(registry, activities.PrepareCluster, command[agentapi.PrepareOut](a, agentapi.Prepare))
+	register(registry, activities.AcknowledgeHold, command[agentapi.AcknowledgeOut](a, agentapi.Acknowledge))
+	register(registry, activities.StopJob, command[agentapi.StopOut](a, agentapi.Stop))
+	register(registry, activities.TakeSavepoint, command[agentapi.SavepointOut](a, agentapi.Savepoint))
+	register(registry, activities.SubmitJob, command[agentapi.SubmitOut](a, agentapi.Submit))
+	register(registry, activities.AwaitRunning, command[agentapi.AwaitOut](a, agentapi.Await))
+	register(registry, activities.TakeCheckpoint, command[agentapi.CheckpointOut](a, agentapi.Checkpoint))
+	register(registry, activities.SoakJob, command[agentapi.SoakOut](a, agentapi.Soak))
+}
+
+func register[In, Out any](registry Registry, def activities.Def[In, Out], call func(context.Context, In) (Out, error)) {
+	registry.RegisterActivityWithOptions(call, activity.RegisterOptions{Name: def.Name})
+}
+
+// State reads an agent's view of its cluster.
+func (a *Activities) State(ctx context.Context, in activities.AgentIn) (agentapi.State, error) {
+	endpoint, err := a.endpoints.Endpoint(ctx, in.Identity, in.Generation)
+	if err != nil {
+		return agentapi.State{}, err
+	}
+	return a.client.State(ctx, endpoint)
+}
+
+// command is the activity of one kind of command.
+func command[Out any](a *Activities, kind agentapi.Kind) func(context.Context, activities.AgentIn) (Out, error) {
+	return func(ctx context.Context, in activities.AgentIn) (Out, error) {
+		if in.Command.Kind != kind || in.Command.Generation != in.Generation {
+			var none Out
+			return none, failure.New(failure.Internal, "a command %q for generation %d was sent as %q for generation %d", in.Command.Kind, in.Command.Generation, kind, in.Generation)
+		}
+		endpoint, err := a.endpoints.Endpoint(ctx, in.Identity, in.Generation)
+		if err != nil {
+			var none Out
+			return none, err
+		}
+		beat := startBeat(ctx)
+		defer beat.stop()
+		return agentapi.Run[Out](ctx, a.client, endpoint, in.Command, beat.tell)
+	}
+}
+
+// beatEvery keeps a heartbeat going between the changes of a status.
+const beatEvery = 5 * time.Second
+
+// beat heartbeats the last progress: at each change and every few seconds. It
+// stops beating when the agent has not been heard of for long, so that the
+// activity's heartbeat time-out notices a dead connection.
+type beat struct {
+	ctx   context.Context //nolint:containedctx // the activity's
+	mutex sync.Mutex
+	last  Progress
+	heard time.Time
+	done  chan struct{}
+	ended chan struct{}
+}
+
+// Progress is an activity's heartbeat.
+type Progress struct {
+	Text    string `json:"text"`    // the agent's, for people
+	Version int64  `json:"version"` // of the command's status
+}
+
+func startBeat(ctx context.Context) *beat {
+	b := &beat{ctx: ctx, heard: time.Now(), done: make(chan struct{}), ended: make(chan struct{})}
+	b.last.Text = "calling the agent"
+	activity.RecordHeartbeat(ctx, b.last)
+	go b.run()
+	return b
+}
+
+func (b *beat) run() {
+	defer close(b.ended)
+	ticker := time.NewTicker(beatEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-b.done:
+			return
+		case <-ticker.C:
+			b.mutex.Lock()
+			last, silent := b.last, time.Since(b.heard)
+			b.mutex.Unlock()
+			if silent < time.Minute { // three long polls
+				activity.RecordHeartbeat(b.ctx, last)
+			}
+		}
+	}
+}
+
+func (b *beat) tell(status agentapi.Status) {
+	progress := Progress{Text: status.Progress, Version: status.Version}
+	b.mutex.Lock()
+	b.last, b.heard = progress, time.Now()
+	b.mutex.Unlock()
+	activity.RecordHeartbeat(b.ctx, progress)
+}
+
+func (b *beat) stop() {
+	close(b.done)
+	<-b.ended
+}

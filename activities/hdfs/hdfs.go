@@ -1,0 +1,94 @@
+// Package hdfs implements the HDFS activities over internal/hdfs: unpack, call,
+// answer.
+package hdfs
+
+import (
+	"context"
+	"path"
+	"strings"
+
+	"go.temporal.io/sdk/activity"
+
+	"sluice/activities"
+	"sluice/internal/failure"
+	"sluice/internal/hdfs"
+)
+
+// Activities of one site.
+type Activities struct{ client *hdfs.Client }
+
+// New makes them; client is shared by the whole process.
+func New(client *hdfs.Client) *Activities { return &Activities{client: client} }
+
+// Registry is the part of a worker that Register needs.
+type Registry interface {
+	RegisterActivityWithOptions(function any, options activity.RegisterOptions)
+}
+
+// Register registers every activity under its Def's name.
+func (a *Activities) Register(registry Registry) {
+	register(registry, activities.CheckArtifacts, a.CheckArtifacts)
+	register(registry, activities.MakeJobDirectories, a.MakeJobDirectories)
+	register(registry, activities.InspectJobDirectory, a.InspectJobDirectory)
+	register(registry, activities.VerifySnapshot, a.VerifySnapshot)
+	register(registry, activities.FindSnapshot, a.FindSnapshot)
+}
+
+func register[In, Out any](registry Registry, def activities.Def[In, Out], call func(context.Context, In) (Out, error)) {
+	registry.RegisterActivityWithOptions(call, activity.RegisterOptions{Name: def.Name})
+}
+
+// CheckArtifacts proves that every artifact is there; failure.NotFound names the
+// first that isn't.
+func (a *Activities) CheckArtifacts(ctx context.Context, in activities.CheckArtifactsIn) (activities.None, error) {
+	for _, digest := range in.Digests {
+		if _, err := a.client.Stat(ctx, in.Tenant, digest); err != nil {
+			if failure.CodeOf(err) == failure.NotFound {
+				err = failure.Wrap(failure.NotFound, err, "the artifact %s of tenant %s is not on HDFS", digest, in.Tenant).
+					WithNext("upload it: sluice artifact push")
+			}
+			return activities.None{}, err
+		}
+	}
+	return activities.None{}, nil
+}
+
+// MakeJobDirectories makes a job's directories.
+func (a *Activities) MakeJobDirectories(ctx context.Context, in activities.JobDirectoryIn) (activities.None, error) {
+	return activities.None{}, a.client.MakeJobDirectories(ctx, in.UID)
+}
+
+// InspectJobDirectory looks for any snapshot below a job's directory.
+func (a *Activities) InspectJobDirectory(ctx context.Context, in activities.JobDirectoryIn) (activities.JobDirectoryOut, error) {
+	found, err := a.client.FindAnyMetadata(ctx, in.UID)
+	return activities.JobDirectoryOut{Empty: err == nil && found == "", Example: found}, err
+}
+
+// VerifySnapshot reads a snapshot's _metadata.
+func (a *Activities) VerifySnapshot(ctx context.Context, in activities.VerifySnapshotIn) (activities.VerifySnapshotOut, error) {
+	found, err := a.client.VerifyMetadata(ctx, in.Path)
+	return activities.VerifySnapshotOut{MetadataBytes: found.Bytes, Version: found.Version, CheckpointID: found.CheckpointID}, err
+}
+
+// FindSnapshot gives the newest complete snapshot in a directory, in the
+// spelling (hdfs://host:port) of the directory asked for.
+func (a *Activities) FindSnapshot(ctx context.Context, in activities.FindSnapshotIn) (activities.FindSnapshotOut, error) {
+	found, err := a.client.FindMetadata(ctx, in.Directory)
+	if failure.CodeOf(err) == failure.NotFound {
+		return activities.FindSnapshotOut{}, nil
+	}
+	if err != nil {
+		return activities.FindSnapshotOut{}, err
+	}
+	return activities.FindSnapshotOut{Path: authority(in.Directory) + path.Clean(found.Directory), CheckpointID: found.CheckpointID}, nil
+}
+
+// authority is "hdfs://host:port" of a location, "" of a plain path.
+func authority(location string) string {
+	rest, ok := strings.CutPrefix(location, "hdfs://")
+	if !ok {
+		return ""
+	}
+	host, _, _ := strings.Cut(rest, "/")
+	return "hdfs://" + host
+}

@@ -1,0 +1,152 @@
+// Package record implements the record store's activities: unpack, call, map.
+// It decides nothing; errors are failures, which the worker's interceptor turns
+// into Temporal's.
+package record
+
+import (
+	"context"
+
+	"go.temporal.io/sdk/activity"
+
+	"sluice/activities"
+	"sluice/internal/failure"
+	"sluice/internal/job"
+	"sluice/internal/store"
+)
+
+// Activities hold the store and what the configuration says of tenants.
+type Activities struct {
+	Store      *store.Store
+	Namespaces map[string]string // tenant → Kubernetes namespace at this site
+	FS         string            // the site's file system, hdfs://host:port
+}
+
+// Registry is the part of a worker that Register needs.
+type Registry interface {
+	RegisterActivityWithOptions(activity any, options activity.RegisterOptions)
+}
+
+// Register registers each activity under its Def's name.
+func (a *Activities) Register(registry Registry) {
+	register(registry, activities.Claim, a.claim)
+	register(registry, activities.Resolve, a.resolve)
+	register(registry, activities.Snapshots, a.snapshots)
+	register(registry, activities.RecordSnapshot, a.recordSnapshot)
+	register(registry, activities.Commit, a.commit)
+	register(registry, activities.Finish, a.finish)
+	register(registry, activities.ContainerEnds, a.containerEnds)
+}
+
+// register ties an implementation to its Def: the compiler checks the types.
+func register[In, Out any](registry Registry, def activities.Def[In, Out], implementation func(context.Context, In) (Out, error)) {
+	registry.RegisterActivityWithOptions(implementation, activity.RegisterOptions{Name: def.Name})
+}
+
+func (a *Activities) claim(ctx context.Context, in activities.ClaimIn) (activities.ClaimOut, error) {
+	holder, err := a.Store.Claim(ctx, in.Operation, in.RunID)
+	return activities.ClaimOut{Won: err == nil && holder == in.RunID, RunID: holder}, err
+}
+
+func (a *Activities) resolve(ctx context.Context, in activities.ResolveIn) (activities.ResolveOut, error) {
+	var out activities.ResolveOut
+	namespace, known := a.Namespaces[in.Job.Tenant]
+	if !known {
+		return out, failure.New(failure.NotFound, "tenant %s is not configured at this site", in.Job.Tenant).
+			WithNext("add the tenant and its namespace to the worker's configuration")
+	}
+	found, err := a.Store.Job(ctx, in.Job)
+	if err != nil {
+		return out, err
+	}
+	if in.UID != "" && in.UID != found.UID {
+		return out, failure.New(failure.NotFound, "job %s with uid %s does not exist; today's has uid %s", in.Job, in.UID, found.UID).
+			WithNext("the job was deleted and made again: ask for the operation anew")
+	}
+	revision, err := a.Store.Revision(ctx, found.UID, in.Revision)
+	if err != nil {
+		return out, err
+	}
+	profile, err := a.Store.Profile(ctx, in.Job.Tenant, first(in.Profile, found.State.Profile, job.OrdinaryProfile))
+	if err != nil {
+		return out, err
+	}
+	currentSpec, currentProfile, err := a.current(ctx, in.Job.Tenant, found)
+	if err != nil {
+		return out, err
+	}
+	ever, err := a.Store.EverSnapshot(ctx, found.UID)
+	return activities.ResolveOut{
+		CurrentSpec: currentSpec, CurrentProfile: currentProfile,
+		Identity: job.Identity{Ref: in.Job, UID: found.UID, Site: found.Site, Namespace: namespace, FS: a.FS},
+		Revision: job.Revision{Number: revision.Number, Digest: revision.Digest, Spec: revision.Spec},
+		Profile:  profile.Body,
+		Current: activities.Current{
+			Revision: found.State.Revision, Digest: found.State.Digest, Profile: found.State.Profile, State: found.State.State,
+		},
+		EverSnapshot: ever,
+	}, err
+}
+
+// current reads the revision and profile that were committed last; nil when
+// none was. A profile that was edited since is shown as it is today.
+func (a *Activities) current(ctx context.Context, tenant string, found store.Job) (*job.Spec, *job.Profile, error) {
+	if found.State.Revision == 0 {
+		return nil, nil, nil
+	}
+	revision, err := a.Store.Revision(ctx, found.UID, found.State.Revision)
+	if err != nil {
+		return nil, nil, err
+	}
+	profile, err := a.Store.Profile(ctx, tenant, found.State.Profile)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &revision.Spec, &profile.Body, nil
+}
+
+func (a *Activities) snapshots(ctx context.Context, in activities.SnapshotsIn) (activities.SnapshotsOut, error) {
+	rows, err := a.Store.Snapshots(ctx, in.JobUID, false)
+	out := activities.SnapshotsOut{Snapshots: make([]job.Snapshot, len(rows))}
+	for i, row := range rows {
+		out.Snapshots[i] = row.Domain()
+	}
+	return out, err
+}
+
+func (a *Activities) recordSnapshot(ctx context.Context, in activities.RecordSnapshotIn) (activities.None, error) {
+	return activities.None{}, a.Store.RecordSnapshot(ctx, store.Snapshot{
+		JobUID: in.JobUID, Path: in.Snapshot.Path, Epoch: in.Snapshot.Epoch, CheckpointID: in.Snapshot.CheckpointID,
+		Kind: in.Snapshot.Kind, Operation: in.Snapshot.Operation, Revision: in.Revision, Engine: in.Engine.Name + " " + in.Engine.Version,
+	})
+}
+
+func (a *Activities) commit(ctx context.Context, in activities.CommitIn) (activities.None, error) {
+	return activities.None{}, a.Store.Commit(ctx, store.State{
+		JobUID: in.JobUID, Revision: in.Revision, Profile: in.Profile, State: in.State,
+		Epoch: in.Epoch, Generation: in.Generation, Operation: in.Operation,
+	})
+}
+
+func (a *Activities) finish(ctx context.Context, in activities.FinishIn) (activities.None, error) {
+	return activities.None{}, a.Store.Finish(ctx, in.Operation, in.Phase, in.Result)
+}
+
+func (a *Activities) containerEnds(ctx context.Context, in activities.ContainerEndsIn) (activities.ContainerEndsOut, error) {
+	rows, err := a.Store.ContainerEnds(ctx, in.JobUID, in.Generation, in.ContainerIDs)
+	out := activities.ContainerEndsOut{Ends: make([]activities.ContainerEnd, len(rows))}
+	for i, row := range rows {
+		out.Ends[i] = activities.ContainerEnd{
+			ContainerID: row.ContainerID, PodUID: row.PodUID, Pod: row.Pod, Role: row.Role, ExitCode: row.ExitCode, FinishedAt: row.FinishedAt,
+		}
+	}
+	return out, err
+}
+
+func first(values ...string) string {
+	for _, value := range values {
+		if value != "" {
+			return value
+		}
+	}
+	return ""
+}

@@ -1,0 +1,132 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	core "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"sluice/internal/effect"
+	"sluice/internal/failure"
+	"sluice/internal/lease"
+)
+
+// The labels by which a generation's JobManager is found.
+const (
+	labelJob        = "sluice.io/job"
+	labelGeneration = "sluice.io/generation"
+	labelComponent  = "app.kubernetes.io/component"
+)
+
+// jobManager is the one process that can answer for a submission.
+type jobManager struct {
+	PodUID      string
+	ContainerID string
+}
+
+// currentJobManager reads which container is the JobManager now. The intent
+// names it, so that its end can be proven later; it is read again after a POST,
+// because the Service would lead to its successor without a word.
+func (a *Agent) currentJobManager(ctx context.Context) (jobManager, error) {
+	selector := fmt.Sprintf("%s=%s,%s=%d,%s=jobmanager", labelJob, a.config.Assignment.Job, labelGeneration, a.config.Assignment.Generation, labelComponent)
+	pods, err := a.config.Pods.Pods(a.config.Assignment.Namespace).List(ctx, meta.ListOptions{LabelSelector: selector})
+	if apierrors.IsForbidden(err) {
+		return jobManager{}, failure.Wrap(failure.Forbidden, err, "the agent's service account may not list pods")
+	}
+	if err != nil {
+		return jobManager{}, failure.Wrap(failure.Unavailable, err, "Kubernetes did not say which pod is the JobManager")
+	}
+	var found []jobManager
+	for i := range pods.Items {
+		if container, ok := runningContainer(&pods.Items[i]); ok {
+			found = append(found, jobManager{PodUID: string(pods.Items[i].UID), ContainerID: container})
+		}
+	}
+	if len(found) != 1 {
+		return jobManager{}, failure.New(failure.Unavailable, "%d running JobManagers were found, not one (%s)", len(found), selector)
+	}
+	return found[0], nil
+}
+
+// runningContainer is the id of the pod's container "jobmanager", else of its only one.
+func runningContainer(pod *core.Pod) (string, bool) {
+	if pod.DeletionTimestamp != nil {
+		return "", false
+	}
+	statuses := pod.Status.ContainerStatuses
+	for i := range statuses {
+		if statuses[i].State.Running != nil && statuses[i].ContainerID != "" && (len(statuses) == 1 || statuses[i].Name == "jobmanager") {
+			return statuses[i].ContainerID, true
+		}
+	}
+	return "", false
+}
+
+func (a *Agent) readLease(ctx context.Context) (state lease.State, err error) {
+	err = a.patiently(ctx, func(ctx context.Context) error {
+		state, err = a.leases.Get(ctx, a.key)
+		return err
+	})
+	return state, err
+}
+
+// swapLease changes the Lease; a Kubernetes that is away is waited for a while.
+func (a *Agent) swapLease(ctx context.Context, decide func(lease.State) (lease.State, error)) (state lease.State, err error) {
+	err = a.patiently(ctx, func(ctx context.Context) error {
+		state, err = do(ctx, effect.WriteLease, a.key.Name, func(ctx context.Context) (lease.State, error) {
+			return a.leases.Update(ctx, a.key, decide)
+		})
+		return err
+	})
+	return state, err
+}
+
+// patience is how long servers other than Flink may be away within a command.
+const patience = 30 * time.Second
+
+// patiently repeats a harmless call while its server is away.
+func (a *Agent) patiently(ctx context.Context, call func(context.Context) error) error {
+	limit := time.Now().Add(patience)
+	for p := newPace(50*time.Millisecond, time.Second); ; {
+		err := call(ctx)
+		if failure.CodeOf(err) != failure.Unavailable || time.Now().After(limit) {
+			return err
+		}
+		if p.pause(ctx) != nil {
+			return err
+		}
+	}
+}
+
+// do sends an effect through its door; an error without a code (an injected
+// fault) leaves the outcome unknown.
+func do[T any](ctx context.Context, name effect.Name, id string, call func(context.Context) (T, error)) (T, error) {
+	out, err := effect.Do(ctx, name, id, call)
+	var known *failure.Error
+	if err != nil && !errors.As(err, &known) {
+		err = failure.Wrap(failure.Unknown, err, "the outcome of %s is not known", name)
+	}
+	return out, err
+}
+
+// pace makes polls quick at first and calm later: Flink has no watches.
+type pace struct{ next, most time.Duration }
+
+func newPace(first, most time.Duration) *pace { return &pace{next: first, most: most} }
+
+// pause waits; each wait is an eighth longer than the one before.
+func (p *pace) pause(ctx context.Context) error {
+	timer := time.NewTimer(p.next)
+	defer timer.Stop()
+	p.next = min(p.next+p.next/8+time.Millisecond, p.most)
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return failure.Wrap(failure.Unavailable, ctx.Err(), "the agent is stopping")
+	}
+}

@@ -1,0 +1,7 @@
+//go:build !faults
+
+package agent
+
+import "net/http"
+
+func addFaults(*http.ServeMux) {}

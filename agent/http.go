@@ -1,0 +1,109 @@
+package agent
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"sluice/internal/agentapi"
+	"sluice/internal/failure"
+	"sluice/internal/failure/problem"
+)
+
+const (
+	maxCommand = 1 << 20 // bytes of a command's body
+	maxWait    = time.Minute
+)
+
+func (a *Agent) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("PUT /v1/commands/{id}", a.putCommand)
+	mux.HandleFunc("GET /v1/commands/{id}", a.getCommand)
+	mux.HandleFunc("GET /v1/state", a.getState)
+	addFaults(mux)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, r, failure.New(failure.NotFound, "the agent has no %s %s", r.Method, r.URL.Path))
+	})
+	return a.authenticate(mux)
+}
+
+// authenticate lets only holders of the generation's token in. Digests are
+// compared, so the time taken tells neither content nor length.
+func (a *Agent) authenticate(next http.Handler) http.Handler {
+	want := sha256.Sum256([]byte(a.config.Token))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		got := sha256.Sum256([]byte(token))
+		if !ok || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+			refuse(w, r, failure.New(failure.Unauthorized, "the agent asks for the token of its generation"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (a *Agent) putCommand(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxCommand))
+	if err != nil {
+		refuse(w, r, failure.Wrap(failure.TooLarge, err, "the command can't be read or is over %d bytes", maxCommand))
+		return
+	}
+	var command agentapi.Command
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&command); err != nil {
+		refuse(w, r, failure.Wrap(failure.Invalid, err, "the command is not readable"))
+		return
+	}
+	if command.ID == "" || command.ID != r.PathValue("id") {
+		refuse(w, r, failure.New(failure.Invalid, "the command's id is %q, the path's %q", command.ID, r.PathValue("id")))
+		return
+	}
+	status, err := a.commands.put(command)
+	answer(w, r, status, err)
+}
+
+func (a *Agent) getCommand(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	var wait time.Duration
+	var version int64
+	var err error
+	if text := query.Get("wait"); text != "" {
+		if wait, err = time.ParseDuration(text); err != nil {
+			refuse(w, r, failure.Wrap(failure.Invalid, err, "wait is not a duration"))
+			return
+		}
+	}
+	if text := query.Get("version"); text != "" {
+		if version, err = strconv.ParseInt(text, 10, 64); err != nil {
+			refuse(w, r, failure.Wrap(failure.Invalid, err, "version is not a number"))
+			return
+		}
+	}
+	status, err := a.commands.get(r.Context(), r.PathValue("id"), version, min(max(wait, 0), maxWait))
+	answer(w, r, status, err)
+}
+
+func (a *Agent) getState(w http.ResponseWriter, r *http.Request) {
+	state, err := a.state(r.Context())
+	answer(w, r, state, err)
+}
+
+func answer(w http.ResponseWriter, r *http.Request, body any, err error) {
+	if err != nil {
+		refuse(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+func refuse(w http.ResponseWriter, r *http.Request, err error) {
+	_ = problem.Write(w, failure.Of(err), r.URL.Path)
+}

@@ -1,0 +1,64 @@
+package agent
+
+import (
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	core "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+
+	"sluice/internal/agentapi"
+	"sluice/internal/failure"
+)
+
+// Load makes the Config of an agent inside its pod: assignment and token from
+// mounted files, the pod's uid from the environment, Kubernetes by the pod's
+// service account.
+func Load(log *slog.Logger) (Config, error) {
+	data, err := os.ReadFile(agentapi.AssignmentPath)
+	if err != nil {
+		return Config{}, failure.Wrap(failure.Invalid, err, "read the assignment")
+	}
+	assignment, err := agentapi.ParseAssignment(data)
+	if err != nil {
+		return Config{}, err
+	}
+	token, err := os.ReadFile(agentapi.TokenPath)
+	if err != nil {
+		return Config{}, failure.Wrap(failure.Invalid, err, "read the token")
+	}
+	cluster, err := rest.InClusterConfig()
+	if err != nil {
+		return Config{}, failure.Wrap(failure.Invalid, err, "find the API server")
+	}
+	config := Config{
+		Assignment: assignment,
+		Token:      strings.TrimSpace(string(token)),
+		PodUID:     os.Getenv("POD_UID"),
+		Log:        log,
+	}
+	return config, config.connect(cluster)
+}
+
+// connect makes the two typed clients that an agent uses; the whole clientset
+// would be most of its size.
+func (c *Config) connect(cluster *rest.Config) error {
+	cluster = rest.CopyConfig(cluster)
+	cluster.QPS, cluster.Burst = 50, 100 // client-go's default of 5 a second would delay a submission
+	cluster.Timeout = 15 * time.Second
+	cluster.UserAgent = "sluice-agent/" + Version
+	transport, err := rest.HTTPClientFor(cluster)
+	if err != nil {
+		return failure.Wrap(failure.Invalid, err, "make the API server's client")
+	}
+	if c.Leases, err = coordination.NewForConfigAndClient(cluster, transport); err != nil {
+		return failure.Wrap(failure.Invalid, err, "make the client of Leases")
+	}
+	if c.Pods, err = core.NewForConfigAndClient(cluster, transport); err != nil {
+		return failure.Wrap(failure.Invalid, err, "make the client of pods")
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+package agent
+
+import (
+	"context"
+
+	"sluice/internal/agentapi"
+	"sluice/internal/effect"
+	"sluice/internal/failure"
+	"sluice/internal/flink"
+	"sluice/internal/lease"
+)
+
+// stop is stop-with-savepoint, to both of Flink's final answers: the savepoint's
+// and the job's. It is on the Lease before it is sent, and a terminal state is
+// on the Lease before it is told.
+func (a *Agent) stop(ctx context.Context, r *running, in agentapi.StopIn) (agentapi.StopOut, error) {
+	if err := checkSavepoint(in); err != nil {
+		return agentapi.StopOut{}, err
+	}
+	state, err := a.swapLease(ctx, func(s lease.State) (lease.State, error) {
+		if s.Intent != nil && s.Intent.Generation != a.config.Assignment.Generation {
+			return s, failure.New(failure.Refused, "the Lease's submission runs in generation %d, not in this agent's", s.Intent.Generation)
+		}
+		return s.Stopping(r.Operation, lease.StopSent{FlinkJobID: in.FlinkJobID, TriggerID: in.TriggerID, Directory: in.Directory})
+	})
+	if err != nil {
+		return agentapi.StopOut{}, err
+	}
+	s := a.newSaving(r, in, effect.StopWithSavepoint, a.flink.Stop)
+	operation, err := s.follow(ctx)
+	if err != nil {
+		return agentapi.StopOut{}, err
+	}
+	out := s.out(operation)
+	out.JobState, err = s.settle(ctx, func(j flink.Job) bool {
+		// Without a savepoint the job goes on; with one only its end is rest.
+		return operation.Location == "" && j.State == flink.Running
+	})
+	out.TerminalMS = s.ms()
+	if err != nil {
+		if out.Savepoint != "" {
+			err = failure.Of(err).With("savepoint", out.Savepoint)
+		}
+		return out, err
+	}
+	return out, a.recordEnd(ctx, state.Intent.Epoch, out.JobState)
+}
+
+// recordEnd writes a terminal state onto the Lease: what comes after may rely on
+// it, also when this JobManager has forgotten the job.
+func (a *Agent) recordEnd(ctx context.Context, epoch int64, jobState string) error {
+	outcome := lease.Outcome(jobState)
+	if !outcome.Over() { // still running: nothing to write
+		return nil
+	}
+	_, err := a.swapLease(ctx, func(s lease.State) (lease.State, error) { return s.Record(epoch, outcome) })
+	return err
+}

@@ -1,0 +1,5 @@
+// Package gen is the server side of api/openapi.yaml, generated: change that
+// file, then go generate ./api/internal/gen ./internal/apiclient.
+package gen
+
+//go:generate go run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2 -config config.yaml ../../openapi.yaml

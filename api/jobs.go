@@ -1,0 +1,180 @@
+package api
+
+import (
+	"context"
+	"strconv"
+
+	"sluice/api/internal/gen"
+	"sluice/internal/failure"
+	"sluice/internal/job"
+	"sluice/internal/store"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// PutJob declares how a job runs: all fields are checked, all problems are
+// listed at once.
+func (a *API) PutJob(ctx context.Context, request gen.PutJobRequestObject) (gen.PutJobResponseObject, error) {
+	ref := job.Ref{Tenant: request.Tenant, Name: request.Job}
+	spec := toSpec(request.Body.Spec)
+	wrong, err := a.checkJob(ctx, ref, request.Body.Site, spec)
+	if err != nil {
+		return nil, err
+	}
+	if len(wrong) > 0 {
+		return nil, failure.New(failure.Invalid, "job %s is not valid: %d fields", ref, len(wrong)).
+			WithFields(wrong...).WithNext("correct the fields listed and send it again; nothing was changed")
+	}
+	put, err := a.store.PutJob(ctx, ref, request.Body.Site, spec, caller(ctx).Subject)
+	if err != nil {
+		return nil, err
+	}
+	answer := fromJob(put.Job)
+	answer.Revision = fromRevision(put.Revision)
+	if !put.NewRevision && !put.JobCreated {
+		return gen.PutJob200JSONResponse(answer), nil
+	}
+	location := jobPath(ref) + "/revisions/" + itoa(put.Revision.Number)
+	return gen.PutJob201JSONResponse{Body: answer, Headers: gen.PutJob201ResponseHeaders{Location: location}}, nil
+}
+
+func (a *API) checkJob(ctx context.Context, ref job.Ref, site string, spec job.Spec) ([]failure.Field, error) {
+	var wrong []failure.Field
+	if reason := job.CheckName(ref.Name); reason != "" {
+		wrong = append(wrong, failure.Field{Name: "job", Reason: "the job's name " + reason})
+	}
+	wrong = append(wrong, a.checkSite(site)...)
+	wrong = append(wrong, spec.Validate("/spec", a.engines)...)
+	if _, err := job.ParseDigest(spec.Artifact); err != nil {
+		return wrong, nil // said already
+	}
+	_, err := a.artifacts.Stat(ctx, ref.Tenant, spec.Artifact)
+	if failure.CodeOf(err) == failure.NotFound {
+		wrong = append(wrong, failure.Field{Name: "/spec/artifact", Reason: "the tenant has no such artifact", Next: "push the jar: sluice artifact push FILE"})
+		err = nil
+	}
+	return wrong, err
+}
+
+func (a *API) checkSite(site string) []failure.Field {
+	if wrong := job.CheckSite(site); wrong != nil || len(a.config.Sites) == 0 {
+		return wrong
+	}
+	for _, known := range a.config.Sites {
+		if known == site {
+			return nil
+		}
+	}
+	return []failure.Field{{Name: "/site", Reason: "there is no such site"}}
+}
+
+// GetJob reads a job with its newest revision.
+func (a *API) GetJob(ctx context.Context, request gen.GetJobRequestObject) (gen.GetJobResponseObject, error) {
+	found, err := a.store.Job(ctx, job.Ref{Tenant: request.Tenant, Name: request.Job})
+	if err != nil {
+		return nil, err
+	}
+	newest, err := a.store.Revision(ctx, found.UID, 0)
+	if err != nil {
+		return nil, err
+	}
+	answer := fromJob(found)
+	answer.Revision = fromRevision(newest)
+	return gen.GetJob200JSONResponse(answer), nil
+}
+
+// ListJobs lists the tenant's jobs by name.
+func (a *API) ListJobs(ctx context.Context, request gen.ListJobsRequestObject) (gen.ListJobsResponseObject, error) {
+	limit := pageSize(request.Params.Limit)
+	jobs, err := a.store.Jobs(ctx, request.Tenant, request.Params.After, limit)
+	if err != nil {
+		return nil, err
+	}
+	list := gen.JobList{Items: make([]gen.Job, len(jobs))}
+	for i, j := range jobs {
+		list.Items[i] = fromJob(j)
+		list.Next = nextPage(tenantPath(request.Tenant)+"/jobs", "after", j.Name, len(jobs), limit)
+	}
+	return gen.ListJobs200JSONResponse(list), nil
+}
+
+// ListRevisions lists a job's revisions, newest first.
+func (a *API) ListRevisions(ctx context.Context, request gen.ListRevisionsRequestObject) (gen.ListRevisionsResponseObject, error) {
+	ref := job.Ref{Tenant: request.Tenant, Name: request.Job}
+	found, err := a.store.Job(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	limit := pageSize(request.Params.Limit)
+	revisions, err := a.store.Revisions(ctx, found.UID, request.Params.Below, limit)
+	if err != nil {
+		return nil, err
+	}
+	list := gen.RevisionList{Items: make([]gen.Revision, len(revisions))}
+	for i, r := range revisions {
+		list.Items[i] = fromRevision(r)
+		list.Next = nextPage(jobPath(ref)+"/revisions", "below", itoa(r.Number), len(revisions), limit)
+	}
+	return gen.ListRevisions200JSONResponse(list), nil
+}
+
+// GetRevision reads one revision.
+func (a *API) GetRevision(ctx context.Context, request gen.GetRevisionRequestObject) (gen.GetRevisionResponseObject, error) {
+	found, err := a.store.Job(ctx, job.Ref{Tenant: request.Tenant, Name: request.Job})
+	if err != nil {
+		return nil, err
+	}
+	revision, err := a.store.Revision(ctx, found.UID, request.Number)
+	if err != nil {
+		return nil, err
+	}
+	return gen.GetRevision200JSONResponse(fromRevision(revision)), nil
+}
+
+// ListSnapshots lists the ledger.
+func (a *API) ListSnapshots(ctx context.Context, request gen.ListSnapshotsRequestObject) (gen.ListSnapshotsResponseObject, error) {
+	found, err := a.store.Job(ctx, job.Ref{Tenant: request.Tenant, Name: request.Job})
+	if err != nil {
+		return nil, err
+	}
+	rows, err := a.store.Snapshots(ctx, found.UID, true)
+	if err != nil {
+		return nil, err
+	}
+	list := gen.SnapshotList{Items: make([]gen.Snapshot, len(rows))}
+	for i, row := range rows {
+		list.Items[i] = gen.Snapshot{
+			Epoch: row.Epoch, CheckpointID: row.CheckpointID, Path: row.Path, Kind: row.Kind, Operation: row.Operation,
+			Revision: row.Revision, Engine: row.Engine, State: row.State, CreatedAt: row.CreatedAt,
+		}
+	}
+	return gen.ListSnapshots200JSONResponse(list), nil
+}
+
+func toSpec(spec gen.Spec) job.Spec {
+	return job.Spec{
+		Engine: job.Engine{Name: spec.Engine.Name, Version: spec.Engine.Version}, Artifact: spec.Artifact,
+		EntryClass: spec.EntryClass, Arguments: spec.Arguments, Options: spec.Options,
+	}
+}
+
+func fromRevision(r store.Revision) gen.Revision {
+	return gen.Revision{
+		Number: r.Number, Digest: r.Digest, CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy,
+		Spec: gen.Spec{
+			Engine: gen.Engine{Name: r.Spec.Engine.Name, Version: r.Spec.Engine.Version}, Artifact: r.Spec.Artifact,
+			EntryClass: r.Spec.EntryClass, Arguments: r.Spec.Arguments, Options: r.Spec.Options,
+		},
+	}
+}
+
+func fromJob(j store.Job) gen.Job {
+	return gen.Job{
+		Tenant: j.Tenant, Name: j.Name, UID: j.UID, Site: j.Site, CreatedAt: j.CreatedAt, CreatedBy: j.CreatedBy,
+		NewestRevision: j.Newest, Links: jobLinks(j.Ref()),
+		Current: gen.JobState{
+			State: j.State.State, Revision: j.State.Revision, Digest: j.State.Digest, Profile: j.State.Profile,
+			Epoch: j.State.Epoch, Generation: j.State.Generation, Operation: j.State.Operation, UpdatedAt: j.State.UpdatedAt,
+		},
+	}
+}

@@ -1,0 +1,152 @@
+package api
+
+import (
+	"context"
+	"regexp"
+	"strings"
+
+	"github.com/oklog/ulid/v2"
+
+	"sluice/api/internal/gen"
+	"sluice/internal/failure"
+	"sluice/internal/job"
+	"sluice/internal/store"
+)
+
+// goodKey is what a request key may be: printable ASCII.
+var goodKey = regexp.MustCompile(`^[\x21-\x7e]{1,200}$`)
+
+// StartOperation writes the request's row under its key and starts the
+// operation's workflow. A repeat gives the same answer: a claimed row is only
+// linked to, an unclaimed one (its start may have been lost) is started again
+// under the same operation id.
+func (a *API) StartOperation(ctx context.Context, request gen.StartOperationRequestObject) (gen.StartOperationResponseObject, error) {
+	ref := job.Ref{Tenant: request.Tenant, Name: request.Job}
+	wish := toRequest(*request.Body)
+	key, ours, err := requestKey(request.Params.IdempotencyKey)
+	if err != nil {
+		return nil, err
+	}
+	if wish.Stateless && caller(ctx).Role < admin {
+		return nil, failure.New(failure.Forbidden, "stateless needs the role admin: the job's state would be left behind").
+			WithNext("leave stateless out, or ask an admin")
+	}
+	found, err := a.store.Job(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.checkRequest(ctx, found, wish); err != nil {
+		return nil, err
+	}
+	row, _, err := a.store.InsertOperation(ctx, store.NewOperation{JobUID: found.UID, Job: ref, Request: wish, Key: key, By: caller(ctx).Subject})
+	if err != nil {
+		return nil, linked(err, ref.Tenant)
+	}
+	runID := row.Run()
+	if runID == "" {
+		if runID, err = a.startRun(ctx, row, found.Site); err != nil {
+			return nil, a.notStarted(ctx, row, err, key, ours)
+		}
+	}
+	return accepted(a, row, key, runID), nil
+}
+
+// requestKey is the client's key or one that we make.
+func requestKey(given string) (key string, ours bool, err error) {
+	if given == "" {
+		return "sluice-" + ulid.Make().String(), true, nil
+	}
+	if !goodKey.MatchString(given) {
+		return "", false, failure.New(failure.Invalid, "the Idempotency-Key can't be used").
+			WithFields(failure.Field{Name: "Idempotency-Key", Reason: "is not 1 to 200 printable ASCII characters without blanks", Next: "a UUID is a good key"})
+	}
+	return given, false, nil
+}
+
+// checkRequest looks at the fields and at what they name, so that a slip is told
+// at once and not by a workflow.
+func (a *API) checkRequest(ctx context.Context, found store.Job, wish job.Request) error {
+	wrong := wish.Validate()
+	if wish.Revision > 0 {
+		_, err := a.store.Revision(ctx, found.UID, wish.Revision)
+		if wrong, err = absent(wrong, err, "/revision", "the job's newest is "+itoa(found.Newest)); err != nil {
+			return err
+		}
+	}
+	if wish.Profile != "" && job.CheckName(wish.Profile) == "" {
+		_, err := a.store.Profile(ctx, found.Tenant, wish.Profile)
+		if wrong, err = absent(wrong, err, "/profile", "list them: sluice get profiles"); err != nil {
+			return err
+		}
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return failure.New(failure.Invalid, "the operation is not valid: %d fields", len(wrong)).
+		WithFields(wrong...).WithNext("correct the fields listed; nothing was started")
+}
+
+func absent(wrong []failure.Field, err error, field, next string) ([]failure.Field, error) {
+	if failure.CodeOf(err) != failure.NotFound {
+		return wrong, err
+	}
+	return append(wrong, failure.Field{Name: field, Reason: failure.Of(err).Message, Next: next}), nil
+}
+
+// notStarted completes the error of a start. Busy leaves the row unclaimed, so
+// that a repeat may start it later; a row whose key nobody knows goes away.
+func (a *API) notStarted(ctx context.Context, row store.Operation, err error, key string, ours bool) error {
+	f := failure.Of(err)
+	if f.Code == failure.Busy {
+		if ours {
+			if err := a.store.Discard(context.WithoutCancel(ctx), row.ID); err != nil {
+				a.log.WarnContext(ctx, "an unclaimed row stays", "operation", row.ID, "error", err)
+			}
+		}
+		return f
+	}
+	if f.Code == failure.Unavailable {
+		f.With("idempotencyKey", key).With("operation", row.ID).With("link", operationPath(row.Tenant, row.ID)).
+			WithNext("send the same request with Idempotency-Key %s: that is safe, whatever happened", key)
+	}
+	return f
+}
+
+// linked adds the address of the operation that an error names.
+func linked(err error, tenant string) error {
+	f := failure.Of(err)
+	if id := f.Details["operation"]; id != "" {
+		f.With("link", operationPath(tenant, id))
+	}
+	return f
+}
+
+func accepted(a *API, row store.Operation, key, runID string) gen.StartOperation202JSONResponse {
+	return gen.StartOperation202JSONResponse{
+		Headers: gen.StartOperation202ResponseHeaders{Location: operationPath(row.Tenant, row.ID)},
+		Body: gen.Accepted{
+			Operation: row.ID, Job: gen.JobRef{Tenant: row.Tenant, Name: row.Job}, Kind: string(row.Kind),
+			IdempotencyKey: key, CreatedAt: row.CreatedAt, Links: a.operationLinks(row.Ref(), row.ID, runID),
+		},
+	}
+}
+
+func toRequest(body gen.OperationRequest) job.Request {
+	return job.Request{
+		Kind: job.Kind(body.Kind), Revision: body.Revision, Profile: body.Profile,
+		Strategy: job.Strategy(body.Strategy), Stateless: body.Stateless, Reason: strings.TrimSpace(body.Reason),
+		SoakSeconds: body.SoakSeconds,
+	}
+}
+
+func fromRequest(r job.Request) gen.OperationRequest {
+	return gen.OperationRequest{
+		Kind: string(r.Kind), Revision: r.Revision, Profile: r.Profile, Strategy: string(r.Strategy), Stateless: r.Stateless, Reason: r.Reason,
+		SoakSeconds: r.SoakSeconds,
+	}
+}
+
+// plainText keeps a person's text from ending a markdown code span or line.
+func plainText(text string) string {
+	return strings.NewReplacer("`", "'", "\n", " ", "\r", " ", "\t", " ").Replace(text)
+}

@@ -1,0 +1,85 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"sluice/internal/failure"
+)
+
+// Run serves until ctx ends, then lets requests in flight finish.
+func (a *API) Run(ctx context.Context) error {
+	listener, err := net.Listen("tcp", a.config.Listen)
+	if err != nil {
+		return failure.Wrap(failure.Unavailable, err, "can't listen")
+	}
+	servers := []*http.Server{a.server(a.web)}
+	stopped := make(chan error, 2)
+	go func() { stopped <- servers[0].Serve(listener) }()
+	a.log.Info("api listens", "address", listener.Addr().String())
+
+	if a.config.MetricsListen != "" {
+		metrics, err := net.Listen("tcp", a.config.MetricsListen)
+		if err != nil {
+			_ = servers[0].Close()
+			return failure.Wrap(failure.Unavailable, err, "can't listen for metrics")
+		}
+		mux := http.NewServeMux()
+		mux.Handle("/metrics", a.metrics.handler())
+		servers = append(servers, a.server(mux))
+		go func() { stopped <- servers[1].Serve(metrics) }()
+	}
+	go a.migrate(ctx)
+
+	var failed error
+	select {
+	case <-ctx.Done():
+	case failed = <-stopped:
+	}
+	a.ready.Store(false)
+	a.shutdown(servers)
+	if failed != nil && !errors.Is(failed, http.ErrServerClosed) {
+		return failure.Wrap(failure.Unavailable, failed, "the server stopped")
+	}
+	return nil
+}
+
+// server sets no ReadTimeout and WriteTimeout: uploads and long polls take their
+// time; each request sets its own deadlines at the door.
+func (a *API) server(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+	}
+}
+
+func (a *API) shutdown(servers []*http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), a.config.ShutdownGrace)
+	defer cancel()
+	for _, server := range servers {
+		if err := server.Shutdown(ctx); err != nil {
+			_ = server.Close()
+		}
+	}
+}
+
+// migrate brings the schema up; the process is ready after that. The database
+// may come later than we do.
+func (a *API) migrate(ctx context.Context) {
+	for wait := 500 * time.Millisecond; ; wait = min(2*wait, 15*time.Second) {
+		err := a.store.Migrate(ctx)
+		if err == nil {
+			a.ready.Store(true)
+			a.log.Info("api is ready")
+			return
+		}
+		a.log.Warn("the record store is not ready", "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+
+	"sluice/internal/failure"
+	"sluice/internal/failure/ontemporal"
+	"sluice/internal/job"
+	"sluice/internal/store"
+	"sluice/workflows/upgrade"
+)
+
+// Temporal is the part of Temporal's client that the api uses.
+type Temporal interface {
+	ExecuteWorkflow(ctx context.Context, options client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error)
+	DescribeWorkflowExecution(ctx context.Context, workflowID, runID string) (*workflowservice.DescribeWorkflowExecutionResponse, error)
+	QueryWorkflow(ctx context.Context, workflowID, runID, query string, args ...any) (converter.EncodedValue, error)
+	UpdateWorkflow(ctx context.Context, options client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error)
+	GetWorkflowHistory(ctx context.Context, workflowID, runID string, isLongPoll bool, filter enums.HistoryEventFilterType) client.HistoryEventIterator
+}
+
+// memoOperation is the memo's key of the operation id: it tells a repeat from
+// another operation when the lock is taken.
+const memoOperation = "operation"
+
+// startTries bounds the race in which the run that held the lock closes between
+// our start and our look at it.
+const startTries = 3
+
+// startRun starts an operation's workflow under the job's lock and returns its
+// run. A run of this very operation is a repeat, of another one Busy.
+func (a *API) startRun(ctx context.Context, row store.Operation, site string) (runID string, err error) {
+	for range startTries {
+		run, err := a.temporal.ExecuteWorkflow(ctx, startOptions(row, site), upgrade.WorkflowName, upgrade.Input{
+			Operation: row.ID, Job: row.Ref(), UID: row.JobUID, Request: row.Request, RequestedBy: row.CreatedBy,
+		})
+		if err == nil {
+			return run.GetRunID(), nil
+		}
+		var taken *serviceerror.WorkflowExecutionAlreadyStarted
+		if !errors.As(err, &taken) {
+			return "", unreachable(err, "the operation may or may not have been started")
+		}
+		holder, open, err := a.holder(ctx, row.Ref(), taken.RunId)
+		switch {
+		case err != nil:
+			return "", err
+		case holder == row.ID:
+			return taken.RunId, nil
+		case open:
+			return "", a.busy(row.Ref(), holder)
+		}
+	}
+	return "", failure.New(failure.Unavailable, "other operations come and go on job %s", row.Ref()).WithNext("send the request again with the same Idempotency-Key")
+}
+
+func startOptions(row store.Operation, site string) client.StartWorkflowOptions {
+	ref := row.Ref()
+	attributes := []temporal.SearchAttributeUpdate{
+		upgrade.AttributeTenant.ValueSet(ref.Tenant), upgrade.AttributeJob.ValueSet(ref.Name), upgrade.AttributeSite.ValueSet(site),
+		upgrade.AttributeOperation.ValueSet(row.ID), upgrade.AttributeKind.ValueSet(string(row.Kind)),
+		upgrade.AttributePhase.ValueSet(string(job.Planning)),
+	}
+	if row.Request.Revision > 0 {
+		attributes = append(attributes, upgrade.AttributeRevision.ValueSet(int64(row.Request.Revision)))
+	}
+	return client.StartWorkflowOptions{
+		ID: ref.WorkflowID(), TaskQueue: job.FlowQueue,
+		WorkflowIDConflictPolicy:                 enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
+		WorkflowIDReusePolicy:                    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		WorkflowExecutionErrorWhenAlreadyStarted: true,
+		Memo:                                     map[string]any{memoOperation: row.ID, "kind": row.Kind, "requestedBy": row.CreatedBy},
+		TypedSearchAttributes:                    temporal.NewSearchAttributes(attributes...),
+		StaticSummary:                            fmt.Sprintf("%s **%s** at %s", row.Kind, ref, site),
+		StaticDetails:                            details(row, site),
+	}
+}
+
+// details are the run's lines in Temporal's UI (markdown).
+func details(row store.Operation, site string) string {
+	text := fmt.Sprintf("**%s** of job `%s` at site `%s`\n\n- operation `%s`\n- asked for by `%s`\n", row.Kind, row.Ref(), site, row.ID, plainText(row.CreatedBy))
+	if row.Request.Revision > 0 {
+		text += fmt.Sprintf("- to revision %d\n", row.Request.Revision)
+	}
+	if row.Request.Profile != "" {
+		text += fmt.Sprintf("- with profile `%s`\n", row.Request.Profile)
+	}
+	if row.Request.Strategy != "" {
+		text += fmt.Sprintf("- strategy %s\n", row.Request.Strategy)
+	}
+	if row.Request.Stateless {
+		text += "- **stateless**\n"
+	}
+	if row.Request.Reason != "" {
+		text += fmt.Sprintf("- reason: `%s`\n", plainText(row.Request.Reason))
+	}
+	return text
+}
+
+// holder says which operation a run belongs to and whether it is open.
+func (a *API) holder(ctx context.Context, ref job.Ref, runID string) (operation string, open bool, err error) {
+	described, err := a.temporal.DescribeWorkflowExecution(ctx, ref.WorkflowID(), runID)
+	if err != nil {
+		return "", false, unreachable(err, "job "+ref.String()+" has an operation, but which one can't be read")
+	}
+	info := described.GetWorkflowExecutionInfo()
+	if payload, ok := info.GetMemo().GetFields()[memoOperation]; ok {
+		_ = converter.GetDefaultDataConverter().FromPayload(payload, &operation)
+	}
+	return operation, info.GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
+}
+
+func (a *API) busy(ref job.Ref, holder string) *failure.Error {
+	f := failure.New(failure.Busy, "another operation runs on job %s", ref)
+	if holder == "" {
+		return f.WithNext("look at the job's workflow %s in Temporal", ref.WorkflowID())
+	}
+	return f.With("operation", holder).With("link", operationPath(ref.Tenant, holder)).
+		WithNext("wait for it (sluice op watch %s) or cancel it (sluice op cancel %s), then ask again", holder, holder)
+}
+
+// unreachable maps a failed call to Temporal; consequence says what is unknown.
+func unreachable(err error, consequence string) *failure.Error {
+	var exhausted *serviceerror.ResourceExhausted
+	if errors.As(err, &exhausted) {
+		return failure.Wrap(failure.Unavailable, err, "Temporal is overloaded: %s", consequence)
+	}
+	return failure.Wrap(failure.Unavailable, err, "Temporal can't be reached: %s", consequence)
+}
+
+// asked maps the answer to an update: what the workflow itself said is kept.
+func asked(err error, row store.Operation) error {
+	var application *temporal.ApplicationError
+	var gone *serviceerror.NotFound
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &application):
+		return ontemporal.Failure(err).With("operation", row.ID)
+	case errors.As(err, &gone):
+		return failure.New(failure.Refused, "operation %s is over, or was never started", row.ID).With("operation", row.ID)
+	}
+	return unreachable(err, "the request may or may not have arrived").WithNext("look at the operation, then send it again")
+}

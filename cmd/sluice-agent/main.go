@@ -1,0 +1,35 @@
+// Command sluice-agent is the client role of a generation; see package agent.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"sluice/agent"
+)
+
+func main() {
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if err := run(ctx, log); err != nil {
+		log.Error("agent ends", "error", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, log *slog.Logger) error {
+	config, err := agent.Load(log)
+	if err != nil {
+		return err
+	}
+	a, err := agent.New(config)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = a.Close() }()
+	return a.Run(ctx)
+}

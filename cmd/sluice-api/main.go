@@ -1,0 +1,40 @@
+// sluice-api serves the HTTP API.
+package main
+
+import (
+	"context"
+	"flag"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"sluice/api"
+	"sluice/internal/config"
+	"sluice/internal/version"
+)
+
+func main() {
+	file := flag.String("config", "", "configuration file (YAML); SLUICE_* variables override it")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *file); err != nil {
+		slog.Error("sluice-api ends", "error", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, file string) error {
+	c, err := config.LoadAPI(file)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.Level()})).With("process", "sluice-api", "version", version.Version)
+	a, err := api.New(c, log)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	return a.Run(ctx)
+}

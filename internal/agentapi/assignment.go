@@ -1,0 +1,75 @@
+package agentapi
+
+import (
+	"fmt"
+
+	"sigs.k8s.io/yaml"
+
+	"sluice/internal/failure"
+	"sluice/internal/job"
+)
+
+// Where an agent finds what it needs in its pod.
+const (
+	AssignmentPath = "/etc/sluice/assignment.yaml"
+	TokenPath      = "/etc/sluice/keys/agent-token"
+	TokenKey       = "agent-token" // in the generation's Secret
+	PrimerPath     = "/opt/sluice/primer.jar"
+)
+
+// Assignment tells an agent which generation of which job it serves. It is
+// rendered into the generation's ConfigMap; it holds no secret.
+type Assignment struct {
+	JobUID        string `json:"jobUid"`
+	Tenant        string `json:"tenant"`
+	Job           string `json:"job"`
+	Namespace     string `json:"namespace"`
+	Site          string `json:"site"`
+	Generation    int    `json:"generation"`
+	JobManagerURL string `json:"jobManagerURL"` // http://<job>-g<n>-jobmanager:8081
+	HDFS          HDFS   `json:"hdfs"`
+	HDFSURI       string `json:"hdfsURI"`   // hdfs://host:port, before the paths that Flink gets
+	PrimerJar     string `json:"primerJar"` // default PrimerPath
+	Listen        string `json:"listen"`    // default ":8480"
+}
+
+// HDFS is how the agent itself reaches HDFS.
+type HDFS struct {
+	NameNodes []string `json:"namenodes"` // host:port
+	User      string   `json:"user"`
+}
+
+// YAML renders the assignment as the agent reads it.
+func (a Assignment) YAML() ([]byte, error) { return yaml.Marshal(a) }
+
+// ParseAssignment reads it, fills in what has a default and refuses what the
+// agent can't work with, unknown keys too.
+func ParseAssignment(data []byte) (Assignment, error) {
+	var a Assignment
+	if err := yaml.UnmarshalStrict(data, &a); err != nil {
+		return a, failure.Wrap(failure.Invalid, err, "the assignment can't be read")
+	}
+	if a.PrimerJar == "" {
+		a.PrimerJar = PrimerPath
+	}
+	if a.Listen == "" {
+		a.Listen = fmt.Sprintf(":%d", Port)
+	}
+	for _, field := range []struct{ name, value string }{
+		{"jobUid", a.JobUID}, {"tenant", a.Tenant}, {"job", a.Job}, {"namespace", a.Namespace},
+		{"jobManagerURL", a.JobManagerURL}, {"hdfsURI", a.HDFSURI}, {"hdfs.user", a.HDFS.User},
+	} {
+		if field.value == "" {
+			return a, failure.New(failure.Invalid, "the assignment has no %s", field.name)
+		}
+	}
+	if a.Generation <= 0 || len(a.HDFS.NameNodes) == 0 {
+		return a, failure.New(failure.Invalid, "the assignment has no generation or no hdfs.namenodes")
+	}
+	return a, nil
+}
+
+// ServiceURL is where the agent of a generation listens.
+func ServiceURL(identity job.Identity, generation int) string {
+	return fmt.Sprintf("http://%s-g%d-client.%s.svc:%d", identity.Name, generation, identity.Namespace, Port)
+}

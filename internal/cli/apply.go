@@ -1,0 +1,236 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	yamlreader "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
+
+	"sluice/internal/apiclient"
+	"sluice/internal/failure"
+	"sluice/internal/job"
+)
+
+// Kinds of a manifest.
+const (
+	kindJob     = "Job"
+	kindProfile = "Profile"
+)
+
+// manifest is one document of a file: a Job or a Profile.
+type manifest struct {
+	Kind   string `json:"kind"`
+	Tenant string `json:"tenant,omitempty"` // "": --tenant
+	Name   string `json:"name"`
+
+	// Job
+	Site string   `json:"site,omitempty"`
+	Spec job.Spec `json:"spec,omitzero"`
+
+	// Profile
+	JobManager  apiclient.Role        `json:"jobManager,omitzero"`
+	TaskManager apiclient.TaskManager `json:"taskManager,omitzero"`
+	Parallelism int                   `json:"parallelism,omitempty"`
+
+	directory string // of its file: local artifacts are relative to it
+}
+
+const applyLong = `Declares jobs and profiles from YAML files; "-" is the standard input.
+
+  kind: Job
+  name: orders
+  site: dc1
+  spec:
+    engine: {name: flink, version: 1.20.5}
+    artifact: ./orders.jar        # pushed and replaced by its digest; or sha256:…
+    entryClass: com.example.Orders
+    arguments: [--topic, orders]
+    options: {state.backend.type: hashmap}
+  ---
+  kind: Profile
+  name: promotion
+  jobManager: {cpu: 500m, memoryMiB: 1024}
+  taskManager: {cpu: "1", memoryMiB: 1728, replicas: 2, slots: 2}
+  parallelism: 4
+
+A job that differs from its newest revision gets a new one. What runs is not
+touched: sluice op upgrade does that.`
+
+func (a *app) applyCommand() *cobra.Command {
+	var files []string
+	command := &cobra.Command{
+		Use: "apply -f FILE…", Short: "Declare jobs and profiles from files", Long: applyLong, Args: arguments(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if len(files) == 0 {
+				return usage("no file: give -f FILE")
+			}
+			manifests, err := readManifests(files)
+			if err != nil {
+				return err
+			}
+			return a.apply(c.Context(), manifests)
+		},
+	}
+	command.Flags().StringSliceVarP(&files, "file", "f", nil, "file with manifests; may be given several times")
+	return command
+}
+
+func readManifests(files []string) ([]manifest, error) {
+	var manifests []manifest
+	for _, name := range files {
+		content, err := readFile(name)
+		if err != nil {
+			return nil, err
+		}
+		reader := yamlreader.NewYAMLReader(bufio.NewReader(bytes.NewReader(content)))
+		for {
+			document, err := reader.Read()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return nil, usage("%s is not YAML: %v", name, err)
+			}
+			m, err := parseManifest(document)
+			if err != nil {
+				return nil, usage("%s: %v", name, err)
+			}
+			if m.Kind != "" {
+				m.directory = filepath.Dir(name)
+				manifests = append(manifests, m)
+			}
+		}
+	}
+	return manifests, nil
+}
+
+func readFile(name string) ([]byte, error) {
+	if name == "-" {
+		content, err := io.ReadAll(io.LimitReader(os.Stdin, 16<<20))
+		if err != nil {
+			return nil, usage("the standard input can't be read: %v", err)
+		}
+		return content, nil
+	}
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return nil, usage("%v", err)
+	}
+	return content, nil
+}
+
+// parseManifest refuses unknown keys, also those that only the other kind has.
+func parseManifest(document []byte) (manifest, error) {
+	var m manifest
+	var nothing any
+	if err := yaml.Unmarshal(document, &nothing); err == nil && nothing == nil {
+		return m, nil // only comments
+	}
+	if err := yaml.UnmarshalStrict(document, &m); err != nil {
+		return m, err
+	}
+	foreign := m.JobManager != (apiclient.Role{}) || m.TaskManager != (apiclient.TaskManager{}) || m.Parallelism != 0
+	switch m.Kind {
+	case kindJob:
+		if foreign {
+			return m, errors.New("a Job has no jobManager, taskManager or parallelism: these are a Profile's")
+		}
+	case kindProfile:
+		if m.Site != "" || m.Spec.Artifact != "" || m.Spec.EntryClass != "" || m.Spec.Engine != (job.Engine{}) {
+			return m, errors.New("a Profile has no site and no spec: these are a Job's")
+		}
+	default:
+		return m, fmt.Errorf("kind %q is neither Job nor Profile", m.Kind)
+	}
+	return m, nil
+}
+
+func (a *app) apply(ctx context.Context, manifests []manifest) error {
+	if len(manifests) == 0 {
+		return usage("the files hold no manifests")
+	}
+	given := a.tenant
+	for _, m := range manifests {
+		if a.tenant = m.Tenant; a.tenant == "" {
+			a.tenant = given
+		}
+		client, err := a.client()
+		if err != nil {
+			return err
+		}
+		put := a.applyJob
+		if m.Kind == kindProfile {
+			put = a.applyProfile
+		}
+		if err := put(ctx, client, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) applyJob(ctx context.Context, client *apiclient.Client, m manifest) error {
+	spec := m.Spec
+	local := !strings.HasPrefix(spec.Artifact, "sha256:") && spec.Artifact != ""
+	checked := spec
+	if local { // checked before the upload, which may be long
+		checked.Artifact = "sha256:" + strings.Repeat("0", 64)
+	}
+	wrong := append(job.CheckSite(m.Site), checked.Validate("/spec", nil)...)
+	if reason := job.CheckName(m.Name); reason != "" {
+		wrong = append(wrong, failure.Field{Name: "/name", Reason: reason})
+	}
+	if len(wrong) > 0 {
+		return failure.New(failure.Invalid, "job %s is not valid", m.Name).WithFields(wrong...)
+	}
+	if local {
+		name := spec.Artifact
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(m.directory, name)
+		}
+		artifact, _, err := a.push(ctx, client, name)
+		if err != nil {
+			return err
+		}
+		spec.Artifact = artifact.Digest
+	}
+	answer, status, err := readStatus[apiclient.Job](client.PutJob(ctx, a.tenant, m.Name, apiclient.JobBody{Site: m.Site, Spec: apiclient.Spec{
+		Engine:   apiclient.Engine{Name: spec.Engine.Name, Version: spec.Engine.Version},
+		Artifact: spec.Artifact, EntryClass: spec.EntryClass, Arguments: spec.Arguments, Options: spec.Options,
+	}}))
+	if err != nil {
+		return err
+	}
+	return a.print(answer, "", [][]string{{fmt.Sprintf("job %s/%s: revision %d %s", answer.Tenant, answer.Name, answer.Revision.Number, outcome(status))}})
+}
+
+func (a *app) applyProfile(ctx context.Context, client *apiclient.Client, m manifest) error {
+	answer, status, err := readStatus[apiclient.Profile](client.PutProfile(ctx, a.tenant, m.Name, apiclient.ProfileBody{
+		JobManager: m.JobManager, TaskManager: m.TaskManager, Parallelism: m.Parallelism,
+	}))
+	if err != nil {
+		return err
+	}
+	word := "written"
+	if status == http.StatusCreated {
+		word = "created"
+	}
+	return a.print(answer, "", [][]string{{fmt.Sprintf("profile %s/%s: %s", a.tenant, answer.Name, word)}})
+}
+
+func outcome(status int) string {
+	if status == http.StatusCreated {
+		return "created"
+	}
+	return "unchanged"
+}

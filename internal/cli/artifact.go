@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sluice/internal/apiclient"
+	"sluice/internal/failure"
+)
+
+func (a *app) artifactCommand() *cobra.Command {
+	push := &cobra.Command{
+		Use: "push FILE", Short: "Store a jar and print its digest", Args: arguments(1, 1),
+		RunE: func(c *cobra.Command, args []string) error {
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			artifact, existed, err := a.push(c.Context(), client, args[0])
+			if err != nil {
+				return err
+			}
+			if existed {
+				_, _ = fmt.Fprintln(a.err, "it was there already")
+			}
+			return a.print(artifact, "", [][]string{{artifact.Digest}})
+		},
+	}
+	return group("artifact", "Artifacts: immutable files named by their SHA-256", push)
+}
+
+// push sends a file unless the server has it.
+func (a *app) push(ctx context.Context, client *apiclient.Client, name string) (artifact apiclient.Artifact, existed bool, err error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return artifact, false, usage("the artifact can't be read: %v", err)
+	}
+	defer func() { _ = file.Close() }()
+	sum := sha256.New()
+	length, err := io.Copy(sum, file)
+	if err != nil {
+		return artifact, false, usage("the artifact can't be read: %v", err)
+	}
+	digest := "sha256:" + hex.EncodeToString(sum.Sum(nil))
+	artifact, err = read[apiclient.Artifact](client.GetArtifact(ctx, a.tenant, digest))
+	if failure.CodeOf(err) != failure.NotFound {
+		return artifact, true, err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return artifact, false, usage("the artifact can't be read: %v", err)
+	}
+	began := time.Now()
+	// NopCloser: the transport closes bodies, the file is ours.
+	response, err := client.PutArtifactWithBody(ctx, a.tenant, &apiclient.PutArtifactParams{Expected: digest}, "application/java-archive", io.NopCloser(file),
+		func(_ context.Context, request *http.Request) error {
+			request.ContentLength = length
+			request.Header.Set("Expect", "100-continue")
+			return nil
+		})
+	artifact, status, err := readStatus[apiclient.Artifact](response, err)
+	if err == nil {
+		_, _ = fmt.Fprintf(a.err, "pushed %s in %s\n", size(artifact.Bytes), took(time.Since(began).Milliseconds()))
+	}
+	return artifact, status == http.StatusOK, err
+}

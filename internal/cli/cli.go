@@ -1,0 +1,117 @@
+// Package cli is the sluice command: it talks to the api only, and prints what
+// it is told. It decides nothing but how to show things.
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"sluice/internal/failure"
+	"sluice/internal/version"
+)
+
+// app is what the commands share.
+type app struct {
+	out, err io.Writer
+
+	server    string
+	tenant    string
+	tokenFile string
+	output    string
+}
+
+const about = `Runs the life of stream-processing jobs through the Sluice api.
+
+The address of the api is taken from --server or SLUICE_SERVER, the tenant from
+--tenant or SLUICE_TENANT, the token from --token-file or SLUICE_TOKEN.
+
+Exit codes:
+  0  done
+  1  the operation failed or was canceled, or the server has a bug
+  2  bad usage, or the request is not valid
+  3  refused, in conflict or busy
+  4  not found, not allowed, or the token is not known
+  5  the server, or something that it needs, can't be reached
+  6  the operation waits for a decision`
+
+// Main runs the command and returns the exit code.
+func Main(ctx context.Context, args []string, out, errors io.Writer) int {
+	a := &app{out: out, err: errors}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errors)
+	if err := root.ExecuteContext(ctx); err != nil {
+		a.printError(err)
+		return exitCode(err)
+	}
+	return exitOK
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use: "sluice", Short: "Upgrade stream-processing jobs without losing their state", Long: about,
+		SilenceErrors: true, SilenceUsage: true,
+		PersistentPreRunE: func(*cobra.Command, []string) error { return checkOutput(a.output) },
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.server, "server", os.Getenv("SLUICE_SERVER"), "address of the api, http(s)://host:port (SLUICE_SERVER)")
+	flags.StringVar(&a.tenant, "tenant", os.Getenv("SLUICE_TENANT"), "tenant (SLUICE_TENANT)")
+	flags.StringVar(&a.tokenFile, "token-file", "", "file that holds the token (else SLUICE_TOKEN)")
+	flags.StringVarP(&a.output, "output", "o", table, "table, json or yaml")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
+	root.AddCommand(a.artifactCommand(), a.applyCommand(), a.getCommand(), a.opCommand(), a.versionCommand())
+	return root
+}
+
+// arguments checks their number in the words of exit code 2.
+func arguments(least, most int) cobra.PositionalArgs {
+	return func(command *cobra.Command, args []string) error {
+		if len(args) < least || (most >= 0 && len(args) > most) {
+			return usage("usage: %s", command.UseLine())
+		}
+		return nil
+	}
+}
+
+func usage(format string, args ...any) error {
+	return failure.New(failure.Invalid, format, args...).WithNext("sluice --help explains the commands")
+}
+
+// group is a command that only holds others.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	command := &cobra.Command{Use: use, Short: short, RunE: func(c *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usage("%s has no command %q", c.CommandPath(), args[0])
+		}
+		return c.Help()
+	}}
+	command.AddCommand(commands...)
+	return command
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Show the version of this command and of the server", Args: arguments(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, _ = fmt.Fprintf(a.out, "sluice %s %s\n", version.Version, version.Commit)
+			if a.server == "" {
+				return nil
+			}
+			client, err := a.anonymous()
+			if err != nil {
+				return err
+			}
+			server, err := read[serverVersion](client.GetVersion(c.Context()))
+			if err != nil {
+				return err
+			}
+			_, _ = fmt.Fprintf(a.out, "server %s %s\n", clean(server.Version), clean(server.Commit))
+			return nil
+		},
+	}
+}

@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/spf13/cobra"
+
+	"sluice/internal/apiclient"
+	"sluice/internal/failure"
+	"sluice/internal/job"
+)
+
+func (a *app) opCommand() *cobra.Command {
+	return group("op", "Run and watch operations",
+		a.startCommand(job.Start, "Start a job that does not run"),
+		a.startCommand(job.Stop, "Stop a job, keeping a savepoint"),
+		a.startCommand(job.Upgrade, "Bring a running job to another revision or profile"),
+		a.startCommand(job.Savepoint, "Take a savepoint of a running job"),
+		&cobra.Command{
+			Use: "watch ID", Short: "Follow an operation to its end", Args: arguments(1, 1),
+			RunE: func(c *cobra.Command, args []string) error {
+				client, err := a.client()
+				if err != nil {
+					return err
+				}
+				return a.watch(c.Context(), client, args[0])
+			},
+		},
+		a.decisionCommand("cancel ID", "Cancel an operation before its point of no return", (*apiclient.Client).CancelOperation),
+		a.decisionCommand("retry ID", "Tell a waiting operation to try its step again", (*apiclient.Client).RetryOperation),
+	)
+}
+
+// wish are the flags of an operation.
+type wish struct {
+	request apiclient.OperationRequest
+	key     string
+	watch   bool
+	soak    int
+}
+
+func (a *app) startCommand(kind job.Kind, short string) *cobra.Command {
+	w := wish{request: apiclient.OperationRequest{Kind: string(kind)}}
+	command := &cobra.Command{Use: string(kind) + " JOB", Short: short, Args: arguments(1, 1), RunE: func(c *cobra.Command, args []string) error {
+		name, err := a.jobRef(args[0])
+		if err != nil {
+			return err
+		}
+		client, err := a.client()
+		if err != nil {
+			return err
+		}
+		if c.Flags().Changed("soak") {
+			w.request.SoakSeconds = &w.soak
+		}
+		return a.start(c.Context(), client, name, w)
+	}}
+	flags := command.Flags()
+	flags.StringVar(&w.request.Reason, "reason", "", "shown to people, at most 200 characters")
+	flags.StringVar(&w.key, "idempotency-key", "", "names this request: the same key again starts nothing twice")
+	flags.BoolVarP(&w.watch, "watch", "w", false, "follow it to its end")
+	if kind == job.Start || kind == job.Upgrade {
+		flags.IntVar(&w.request.Revision, "revision", 0, "revision; the newest when left out")
+		flags.IntVar(&w.soak, "soak", job.DefaultSoakSeconds, "seconds to watch the new submission before the commit")
+		flags.StringVar(&w.request.Profile, "profile", "", "profile; the one in force when left out, else ordinary")
+	}
+	if kind == job.Upgrade {
+		flags.StringVar(&w.request.Strategy, "strategy", "", "warm (default): the new cluster stands before the stop; cold: less resources, more downtime")
+	}
+	if kind == job.Start {
+		flags.BoolVar(&w.request.Stateless, "stateless", false, "start without a snapshot (role admin)")
+	}
+	return command
+}
+
+// startTries repeat a request whose answer was lost; its key makes that safe.
+const startTries = 4
+
+func (a *app) start(ctx context.Context, client *apiclient.Client, name string, w wish) error {
+	if w.key == "" {
+		w.key = "cli-" + ulid.Make().String()
+	}
+	var accepted apiclient.Accepted
+	var err error
+	for try := range startTries {
+		if try > 0 {
+			_, _ = fmt.Fprintln(a.err, "no answer; asking again with the same key")
+			if err := pause(ctx, time.Duration(try)*time.Second); err != nil {
+				return err
+			}
+		}
+		accepted, err = read[apiclient.Accepted](client.StartOperation(ctx, a.tenant, name, &apiclient.StartOperationParams{IdempotencyKey: w.key}, w.request))
+		if failure.CodeOf(err) != failure.Unavailable {
+			break
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if !w.watch {
+		return a.print(accepted, "", [][]string{{"operation", accepted.Operation}, {"follow it", "sluice op watch " + accepted.Operation}, {"in Temporal", orDash(accepted.Links.TemporalUI)}})
+	}
+	return a.watch(ctx, client, accepted.Operation)
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return failure.New(failure.Canceled, "interrupted")
+	case <-time.After(d):
+		return nil
+	}
+}

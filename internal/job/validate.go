@@ -1,0 +1,221 @@
+package job
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"sluice/internal/failure"
+)
+
+// Limits of a revision. A revision travels in workflow payloads, which stay far
+// below 512 KiB.
+const (
+	MaxArguments      = 200
+	MaxArgumentLength = 4096 // bytes
+	MaxOptions        = 200
+	MaxOptionLength   = 4096 // bytes
+	MaxBodyLength     = 128 << 10
+	MaxReason         = 200 // characters
+)
+
+var (
+	optionName    = regexp.MustCompile(`^[a-z0-9.-]+$`)
+	className     = regexp.MustCompile(`^([A-Za-z_$][A-Za-z0-9_$]*\.)*[A-Za-z_$][A-Za-z0-9_$]*$`)
+	engineName    = regexp.MustCompile(`^[a-z][a-z0-9-]{0,29}$`)
+	engineVersion = regexp.MustCompile(`^[0-9]+(\.[0-9]+){1,3}(-[a-z0-9.]+)?$`)
+)
+
+const secretNext = "keep secrets out of revisions: put it into a Kubernetes Secret of the tenant's namespace and let the job read it from there"
+
+// Validate lists everything that is wrong with a spec. Field names are JSON
+// pointers below at ("/spec"). engines are those that the platform offers; nil
+// leaves that to the server.
+func (s Spec) Validate(at string, engines []Engine) []failure.Field {
+	v := fields{at: at}
+	v.engine(s.Engine, engines)
+	if _, err := ParseDigest(s.Artifact); err != nil {
+		v.add("/artifact", err.Error(), "push the jar (sluice artifact push) and use the digest that it prints")
+	}
+	if len(s.EntryClass) > 500 || !className.MatchString(s.EntryClass) {
+		v.add("/entryClass", "is not the fully qualified name of a Java class", "for example com.example.orders.Main")
+	}
+	v.arguments(s.Arguments)
+	v.options(s.Options)
+	if size := s.size(); size > MaxBodyLength {
+		v.add("", fmt.Sprintf("is %d bytes long; at most %d are allowed", size, MaxBodyLength), "move large arguments into a file on HDFS or into the jar")
+	}
+	return v.found
+}
+
+func (s Spec) size() int {
+	size := 0
+	for _, argument := range s.Arguments {
+		size += len(argument)
+	}
+	for name, value := range s.Options {
+		size += len(name) + len(value)
+	}
+	return size
+}
+
+// CheckSite says what is wrong with the name of a job's site.
+func CheckSite(site string) []failure.Field {
+	if reason := CheckName(site); reason != "" {
+		return []failure.Field{{Name: "/site", Reason: reason}}
+	}
+	return nil
+}
+
+type fields struct {
+	at    string
+	found []failure.Field
+}
+
+func (v *fields) add(field, reason, next string) {
+	v.found = append(v.found, failure.Field{Name: v.at + field, Reason: reason, Next: next})
+}
+
+func (v *fields) engine(engine Engine, engines []Engine) {
+	bad := false
+	if !engineName.MatchString(engine.Name) {
+		v.add("/engine/name", "is not the name of an engine", "for example flink")
+		bad = true
+	}
+	if !engineVersion.MatchString(engine.Version) {
+		v.add("/engine/version", "is not a version", "for example 1.20.5")
+		bad = true
+	}
+	if bad || engines == nil || slices.Contains(engines, engine) {
+		return
+	}
+	known := make([]string, len(engines))
+	for i, e := range engines {
+		known[i] = e.Name + " " + e.Version
+	}
+	v.add("/engine", fmt.Sprintf("%s %s is not offered here", engine.Name, engine.Version), "choose one of: "+strings.Join(known, ", "))
+}
+
+func (v *fields) arguments(arguments []string) {
+	if len(arguments) > MaxArguments {
+		v.add("/arguments", fmt.Sprintf("has %d entries; at most %d are allowed", len(arguments), MaxArguments), "")
+		return
+	}
+	for i, argument := range arguments {
+		field := "/arguments/" + strconv.Itoa(i)
+		if reason := checkText(argument, MaxArgumentLength); reason != "" {
+			v.add(field, reason, "")
+		} else if looksSecretArgument(argument) || i > 0 && secretFlag(arguments[i-1]) && !strings.HasPrefix(argument, "-") {
+			v.add(field, "looks like a secret", secretNext)
+		}
+	}
+}
+
+// secretFlag says whether an argument names a secret whose value comes next.
+func secretFlag(argument string) bool {
+	return strings.HasPrefix(argument, "-") && !strings.Contains(argument, "=") && LooksSecretName(argument)
+}
+
+func (v *fields) options(options map[string]string) {
+	if len(options) > MaxOptions {
+		v.add("/options", fmt.Sprintf("has %d entries; at most %d are allowed", len(options), MaxOptions), "")
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(options)) {
+		field := "/options/" + pointer(name)
+		value := options[name]
+		switch reason := OwnedOption(name); {
+		case reason != "":
+			v.add(field, "belongs to the platform: "+reason, "leave it out")
+		case LooksSecretName(name) || LooksSecretValue(value):
+			v.add(field, "looks like a secret", secretNext)
+		case !optionName.MatchString(name) || len(name) > 200:
+			v.add(field, "is not the name of a Flink option: lower-case letters, digits, '.' and '-'", "")
+		default:
+			if reason := checkText(value, MaxOptionLength); reason != "" {
+				v.add(field, reason, "")
+			}
+		}
+	}
+}
+
+// pointer escapes one step of a JSON pointer (RFC 6901), and what a terminal
+// should not be shown.
+func pointer(step string) string {
+	step = strings.ReplaceAll(strings.ReplaceAll(step, "~", "~0"), "/", "~1")
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, step)
+}
+
+func checkText(text string, limit int) string {
+	switch {
+	case len(text) > limit:
+		return fmt.Sprintf("is %d bytes long; at most %d are allowed", len(text), limit)
+	case !utf8.ValidString(text):
+		return "is not valid UTF-8"
+	}
+	for _, r := range text {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return fmt.Sprintf("holds the control character U+%04X", r)
+		}
+	}
+	return ""
+}
+
+// Validate lists everything that is wrong with a request, at the body's root.
+func (r Request) Validate() []failure.Field {
+	v := fields{}
+	switch r.Kind {
+	case Start, Stop, Upgrade, Savepoint:
+	default:
+		v.add("/kind", fmt.Sprintf("%q is none of start, stop, upgrade, savepoint", r.Kind), "")
+	}
+	changes := r.Kind == Start || r.Kind == Upgrade
+	if r.Revision < 0 {
+		v.add("/revision", "is negative", "leave it out for the newest")
+	}
+	if r.Revision != 0 && !changes {
+		v.add("/revision", "means nothing to a "+string(r.Kind), "leave it out")
+	}
+	if r.Profile != "" {
+		if reason := CheckName(r.Profile); reason != "" {
+			v.add("/profile", reason, "")
+		} else if !changes {
+			v.add("/profile", "means nothing to a "+string(r.Kind), "leave it out")
+		}
+	}
+	switch r.Strategy {
+	case "":
+	case Warm, Cold:
+		if r.Kind != Upgrade {
+			v.add("/strategy", "means nothing to a "+string(r.Kind), "leave it out")
+		}
+	default:
+		v.add("/strategy", fmt.Sprintf("%q is neither warm nor cold", r.Strategy), "")
+	}
+	if r.Stateless && r.Kind != Start {
+		v.add("/stateless", "is only for start: a stop always keeps a savepoint", "leave it out")
+	}
+	if r.SoakSeconds != nil {
+		if !changes {
+			v.add("/soakSeconds", "means nothing to a "+string(r.Kind), "leave it out")
+		} else if *r.SoakSeconds < 0 || *r.SoakSeconds > MaxSoakSeconds {
+			v.add("/soakSeconds", fmt.Sprintf("must be from 0 to %d", MaxSoakSeconds), "")
+		}
+	}
+	if utf8.RuneCountInString(r.Reason) > MaxReason {
+		v.add("/reason", fmt.Sprintf("has more than %d characters", MaxReason), "")
+	} else if reason := checkText(r.Reason, 4*MaxReason); reason != "" {
+		v.add("/reason", reason, "")
+	}
+	return v.found
+}

@@ -1,0 +1,56 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"sluice/internal/failure"
+)
+
+func TestTranslate(t *testing.T) {
+	deployments := schema.GroupResource{Group: "apps", Resource: "deployments"}
+	owned := apierrors.NewApplyConflict([]meta.StatusCause{{
+		Type: meta.CauseTypeFieldManagerConflict, Field: ".spec.replicas", Message: `conflict with "kubectl-edit" using apps/v1`,
+	}}, "Apply failed with 1 conflict")
+	for name, c := range map[string]struct {
+		err  error
+		code failure.Code
+		says string
+	}{
+		"none":                 {nil, "", ""},
+		"not found":            {apierrors.NewNotFound(deployments, "x"), failure.NotFound, "it does not exist"},
+		"no namespace":         {apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "shop"), failure.NotFound, "namespace shop does not exist"},
+		"404 of a proxy":       {&apierrors.StatusError{ErrStatus: meta.Status{Reason: meta.StatusReasonNotFound, Code: 404}}, failure.Unavailable, "something other than Kubernetes"},
+		"forbidden":            {apierrors.NewForbidden(deployments, "x", errors.New("no")), failure.Forbidden, "may not"},
+		"unauthorized":         {apierrors.NewUnauthorized("who?"), failure.Forbidden, "may not"},
+		"quota":                {apierrors.NewForbidden(deployments, "x", errors.New("exceeded quota: tenant")), failure.Unavailable, "quota"},
+		"another's field":      {owned, failure.Conflict, `.spec.replicas: conflict with "kubectl-edit"`},
+		"lost race":            {apierrors.NewConflict(deployments, "x", errors.New("changed")), failure.Conflict, "changed meanwhile"},
+		"exists":               {apierrors.NewAlreadyExists(deployments, "x"), failure.Conflict, "exists already"},
+		"invalid":              {apierrors.NewInvalid(schema.GroupKind{Kind: "Deployment"}, "x", nil), failure.Internal, "refused"},
+		"too many requests":    {apierrors.NewTooManyRequests("later", 1), failure.Unavailable, "did not answer"},
+		"server's time-out":    {apierrors.NewServerTimeout(deployments, "patch", 1), failure.Unavailable, "did not answer"},
+		"server's bug":         {apierrors.NewInternalError(errors.New("etcd")), failure.Unavailable, "did not answer"},
+		"unavailable":          {apierrors.NewServiceUnavailable("starting"), failure.Unavailable, "did not answer"},
+		"deadline":             {context.DeadlineExceeded, failure.Unavailable, "did not answer"},
+		"canceled":             {context.Canceled, failure.Unavailable, "canceled"},
+		"connection refused":   {errors.New("dial tcp: connection refused"), failure.Unavailable, "did not answer"},
+		"a failure stays":      {failure.New(failure.Refused, "no"), failure.Refused, "no"},
+		"time-out of the call": {apierrors.NewTimeoutError("slow", int(time.Second)), failure.Unavailable, "did not answer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := Translate(c.err, "it")
+			require.Equal(t, c.code, failure.CodeOf(err))
+			if c.code != "" {
+				require.Contains(t, failure.Of(err).Message, c.says)
+			}
+		})
+	}
+}

@@ -1,0 +1,142 @@
+//go:build contract
+
+// Package kubetest gives contract tests a namespace of a real Kubernetes with
+// the rights that a tenant's namespace gives to the worker, and no others.
+package kubetest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/stretchr/testify/require"
+	core "k8s.io/api/core/v1"
+	rbac "k8s.io/api/rbac/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
+
+	"sluice/internal/kube"
+)
+
+// Site is one namespace of one test.
+type Site struct {
+	Namespace string
+	Admin     *kube.Cluster // as the test's KUBECONFIG
+	Worker    *kube.Cluster // as the worker's service account
+	requests  atomic.Int64
+}
+
+// New makes the namespace; the test's end removes it with all that is in it.
+func New(t *testing.T) *Site {
+	t.Helper()
+	require.NotEmpty(t, os.Getenv("KUBECONFIG"), `KUBECONFIG is not set: testsuite/stack/stack up; eval "$(testsuite/stack/stack env)"`)
+	admin, err := kube.New(kube.Options{QPS: 500, UserAgent: "sluice-test"})
+	require.NoError(t, err)
+	s := &Site{Namespace: "contract-" + strings.ToLower(ulid.Make().String()[16:]), Admin: admin}
+	ctx := t.Context()
+	_, err = admin.CoreV1().Namespaces().Create(ctx, &core.Namespace{ObjectMeta: meta.ObjectMeta{
+		Name: s.Namespace, Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"},
+	}}, meta.CreateOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() { s.remove(t) })
+	s.grant(t)
+	s.Worker = s.as(t, "system:serviceaccount:sluice-system:worker")
+	return s
+}
+
+// grant applies deploy/tenant/worker.yaml.
+func (s *Site) grant(t *testing.T) {
+	t.Helper()
+	_, file, _, _ := runtime.Caller(0)
+	content, err := os.ReadFile(filepath.Join(filepath.Dir(file), "../../../deploy/tenant/worker.yaml"))
+	require.NoError(t, err)
+	documents := bytes.Split(content, []byte("\n---\n"))
+	require.Len(t, documents, 2)
+	var role rbac.Role
+	var binding rbac.RoleBinding
+	require.NoError(t, yaml.UnmarshalStrict(documents[0], &role))
+	require.NoError(t, yaml.UnmarshalStrict(documents[1], &binding))
+	_, err = s.Admin.RbacV1().Roles(s.Namespace).Create(t.Context(), &role, meta.CreateOptions{})
+	require.NoError(t, err)
+	_, err = s.Admin.RbacV1().RoleBindings(s.Namespace).Create(t.Context(), &binding, meta.CreateOptions{})
+	require.NoError(t, err)
+}
+
+func (s *Site) as(t *testing.T, user string) *kube.Cluster {
+	t.Helper()
+	config := rest.CopyConfig(s.Admin.Config)
+	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:serviceaccounts", "system:authenticated"}}
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return counting{next: next, count: &s.requests}
+	})
+	client, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	return &kube.Cluster{Interface: client, Config: config}
+}
+
+// Requests is the number of requests that Worker made since the last call.
+func (s *Site) Requests() int64 { return s.requests.Swap(0) }
+
+type counting struct {
+	next  http.RoundTripper
+	count *atomic.Int64
+}
+
+func (c counting) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.count.Add(1)
+	return c.next.RoundTrip(r)
+}
+
+// Image reads a reference from the stack's images.env.
+func Image(t *testing.T, name string) string {
+	t.Helper()
+	state := os.Getenv("SLUICE_STATE")
+	if state == "" {
+		state = "/var/lib/sluice-stack"
+	}
+	file, err := os.Open(filepath.Join(state, "images.env")) //nolint:gosec // the stack's own
+	require.NoError(t, err, "testsuite/stack/stack up writes it")
+	defer func() { _ = file.Close() }()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		if key, value, ok := strings.Cut(lines.Text(), "="); ok && key == name {
+			return value
+		}
+	}
+	require.Fail(t, "images.env has no "+name)
+	return ""
+}
+
+// Eventually waits for a condition that real servers bring about.
+func Eventually(t *testing.T, limit time.Duration, condition func() bool, what string) {
+	t.Helper()
+	require.Eventually(t, condition, limit, 50*time.Millisecond, what)
+}
+
+// remove takes finalizers off whatever a failed test left, and the namespace.
+func (s *Site) remove(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := s.Admin.CoreV1().Namespaces().Delete(ctx, s.Namespace, meta.DeleteOptions{}); err != nil {
+		t.Logf("namespace %s is left over: %v", s.Namespace, err)
+		return
+	}
+	pods, err := s.Admin.CoreV1().Pods(s.Namespace).List(ctx, meta.ListOptions{})
+	if err != nil {
+		return
+	}
+	for _, pod := range pods.Items {
+		_, _ = s.Admin.CoreV1().Pods(s.Namespace).Patch(ctx, pod.Name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), meta.PatchOptions{})
+	}
+}

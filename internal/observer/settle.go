@@ -1,0 +1,122 @@
+package observer
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	core "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"sluice/internal/kube"
+	"sluice/internal/manifest"
+	"sluice/internal/store"
+)
+
+const callTimeout = 15 * time.Second
+
+// settle writes what was seen of one pod to the record and then, if the pod is
+// over, takes its finalizer. The order is what it is all for.
+func (o *Observer) settle(ctx context.Context, key cache.ObjectName) error {
+	if err := o.record(ctx, key); err != nil {
+		return err
+	}
+	object, exists, err := o.stores[key.Namespace].GetByKey(key.String())
+	if err == nil && !exists {
+		o.mutex.Lock()
+		delete(o.known, key)
+		o.mutex.Unlock()
+	}
+	pod, ok := object.(*core.Pod)
+	if err != nil || !exists || !ok || !slices.Contains(pod.Finalizers, manifest.ProofFinalizer) {
+		return err
+	}
+	over, why := Over(pod)
+	if !over {
+		if pod.DeletionTimestamp != nil {
+			o.config.Log.DebugContext(ctx, "pod waits for proof", "pod", key.String(), "why", why)
+		}
+		return nil // the next event brings it back
+	}
+	if !o.recorded(pod) {
+		o.notice(pod) // seen by nobody yet: record first, come again
+		return nil
+	}
+	return o.release(ctx, pod)
+}
+
+// record writes the pending ends of a pod.
+func (o *Observer) record(ctx context.Context, key cache.ObjectName) error {
+	o.mutex.Lock()
+	pending := append([]store.ContainerEnd(nil), o.pending[key]...)
+	o.mutex.Unlock()
+	for _, end := range pending {
+		call, cancel := context.WithTimeout(ctx, callTimeout)
+		err := o.config.Record.RecordContainerEnd(call, end)
+		cancel()
+		if err != nil {
+			return err
+		}
+		o.config.Log.InfoContext(ctx, "container ended", "pod", key.String(), "role", end.Role, "generation", end.Generation,
+			"container", end.ContainerID, "exit", end.ExitCode, "at", end.FinishedAt)
+		o.mutex.Lock()
+		o.settled(key, end)
+		o.mutex.Unlock()
+	}
+	return nil
+}
+
+// settled moves an end from pending to known; the mutex is held.
+func (o *Observer) settled(key cache.ObjectName, end store.ContainerEnd) {
+	var rest []store.ContainerEnd
+	for _, p := range o.pending[key] {
+		if p.ContainerID != end.ContainerID {
+			rest = append(rest, p)
+		}
+	}
+	if len(rest) == 0 {
+		delete(o.pending, key)
+	} else {
+		o.pending[key] = rest
+	}
+	if o.known[key] == nil {
+		o.known[key] = map[string]bool{}
+	}
+	o.known[key][end.ContainerID] = true
+}
+
+// recorded says whether every end that this version of the pod shows is known
+// to be in the record.
+func (o *Observer) recorded(pod *core.Pod) bool {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	for _, end := range Ends(pod) {
+		if !o.known[cache.MetaObjectToName(pod)][end.ContainerID] {
+			return false
+		}
+	}
+	return true
+}
+
+// release takes the finalizer from the very pod and version that was judged; a
+// newer version comes as an event of its own.
+func (o *Observer) release(ctx context.Context, pod *core.Pod) error {
+	finalizers := slices.DeleteFunc(slices.Clone(pod.Finalizers), func(name string) bool { return name == manifest.ProofFinalizer })
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"uid": pod.UID, "resourceVersion": pod.ResourceVersion, "finalizers": finalizers,
+	}})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err = o.config.Cluster.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, patch, meta.PatchOptions{FieldManager: "sluice/observer"})
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil // gone, or changed: its event comes
+	}
+	return kube.Translate(err, "Pod "+pod.Namespace+"/"+pod.Name)
+}

@@ -1,0 +1,110 @@
+package scenario
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"sluice/internal/agentapi"
+	"sluice/internal/job"
+	"sluice/workflows/upgrade"
+)
+
+// ArmAgent tells the agent of a generation (a test build) to strike once at an
+// effect.
+func (w *World) ArmAgent(generation int, effect, at, action string) {
+	w.T.Helper()
+	ctx := context.Background()
+	name := fmt.Sprintf("%s-g%d", w.Name, generation)
+	secret, err := w.Kube.CoreV1().Secrets(w.Tenant).Get(ctx, name+"-keys", meta.GetOptions{})
+	require.NoError(w.T, err)
+	service, err := w.Kube.CoreV1().Services(w.Tenant).Get(ctx, name+"-client", meta.GetOptions{})
+	require.NoError(w.T, err)
+	fault, err := json.Marshal(map[string]string{"effect": effect, "at": at, "action": action})
+	require.NoError(w.T, err)
+	host := service.Spec.ClusterIP
+	if host == "None" || host == "" {
+		pods, err := w.Kube.CoreV1().Pods(w.Tenant).List(ctx, meta.ListOptions{LabelSelector: w.selector(generation, "client")})
+		require.NoError(w.T, err)
+		require.NotEmpty(w.T, pods.Items)
+		host = pods.Items[0].Status.PodIP
+	}
+	url := fmt.Sprintf("http://%s:%d/faults", host, agentapi.Port)
+	w.Until("the agent takes the fault", 30*time.Second, func() bool {
+		request, err := http.NewRequestWithContext(ctx, http.MethodPut, url, bytes.NewReader(fault))
+		require.NoError(w.T, err)
+		request.Header.Set("Authorization", "Bearer "+string(secret.Data["agent-token"]))
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return false
+		}
+		defer response.Body.Close()
+		return response.StatusCode == http.StatusNoContent
+	})
+	w.Say("armed: %s %s %s in the agent of generation %d", action, at, effect, generation)
+}
+
+func (w *World) selector(generation int, component string) string {
+	return fmt.Sprintf("sluice.io/job=%s,sluice.io/generation=%d,app.kubernetes.io/component=%s", w.Name, generation, component)
+}
+
+// Restarts counts the container restarts of a generation's role.
+func (w *World) Restarts(generation int, component string) int32 {
+	w.T.Helper()
+	pods, err := w.Kube.CoreV1().Pods(w.Tenant).List(context.Background(), meta.ListOptions{LabelSelector: w.selector(generation, component)})
+	require.NoError(w.T, err)
+	var restarts int32
+	for _, pod := range pods.Items {
+		for _, c := range pod.Status.ContainerStatuses {
+			restarts += c.RestartCount
+		}
+	}
+	return restarts
+}
+
+// Detail is the detail of the last step of a name.
+func Detail(p upgrade.Progress, step string) string {
+	detail := ""
+	for _, s := range p.Steps {
+		if s.Name == step {
+			detail = s.Detail
+		}
+	}
+	return detail
+}
+
+// OpenJar opens a built jar.
+func (w *World) OpenJar(name string) io.Reader {
+	w.T.Helper()
+	file, err := os.Open(w.Jar(name))
+	require.NoError(w.T, err)
+	w.T.Cleanup(func() { _ = file.Close() })
+	return file
+}
+
+// PlantArtifact writes a file onto HDFS whose content isn't what its name says,
+// as a broken disk or a hand would.
+func (w *World) PlantArtifact(jar string) string {
+	w.T.Helper()
+	content, err := os.ReadFile(jar)
+	require.NoError(w.T, err)
+	sum := sha256.Sum256([]byte(w.Name))
+	digest := hex.EncodeToString(sum[:])
+	path := job.ArtifactPath(w.Tenant, digest)
+	file, err := w.HDFS.Create(path)
+	require.NoError(w.T, err)
+	_, err = file.Write(content)
+	require.NoError(w.T, err)
+	w.Until("the planted file is closed", 20*time.Second, func() bool { return file.Close() == nil })
+	return "sha256:" + digest
+}

@@ -1,0 +1,94 @@
+package scenario
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/internal/job"
+)
+
+// Version describes one revision of the counter job.
+type Version struct {
+	Jar    string   // file name of the built jar
+	Rate   int      // records a second; 0: 200
+	Extra  []string // further arguments
+	Digest string   // instead of pushing Jar
+}
+
+// The two versions that stories upgrade between.
+var (
+	V1 = Version{Jar: "counter-v1.jar"}
+	V2 = Version{Jar: "counter-v2.jar"}
+)
+
+// With adds arguments.
+func (v Version) With(extra ...string) Version {
+	v.Extra = append(append([]string{}, v.Extra...), extra...)
+	return v
+}
+
+// Push stores a jar and gives its digest.
+func (w *World) Push(jar string) string {
+	w.T.Helper()
+	content, err := os.ReadFile(w.Jar(jar))
+	require.NoError(w.T, err)
+	sum := sha256.Sum256(content)
+	file, err := os.Open(w.Jar(jar))
+	require.NoError(w.T, err)
+	defer file.Close()
+	a := w.Call(http.MethodPost, "/artifacts", file, "Content-Type", "application/java-archive")
+	require.Contains(w.T, []int{http.StatusOK, http.StatusCreated}, a.Status, string(a.Body))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// Apply puts a version as the job's newest revision and gives its number.
+func (w *World) Apply(v Version) int {
+	w.T.Helper()
+	digest := v.Digest
+	if digest == "" {
+		digest = w.Push(v.Jar)
+	}
+	body := map[string]any{"site": "dc1", "spec": w.Spec(v, digest)}
+	a := w.Call(http.MethodPut, "/jobs/"+w.Name, body)
+	require.Contains(w.T, []int{http.StatusOK, http.StatusCreated}, a.Status, string(a.Body))
+	number := w.newest()
+	w.Say("applied %s as revision %d of %s/%s", v.Jar, number, w.Tenant, w.Name)
+	return number
+}
+
+func (w *World) newest() int {
+	w.T.Helper()
+	var list struct {
+		Items []struct {
+			Number int `json:"number"`
+		} `json:"items"`
+	}
+	w.Want(http.StatusOK, http.MethodGet, "/jobs/"+w.Name+"/revisions", nil, &list)
+	newest := 0
+	for _, r := range list.Items {
+		newest = max(newest, r.Number)
+	}
+	require.NotZero(w.T, newest, fmt.Sprintf("%+v", list))
+	return newest
+}
+
+// Spec is a version as a revision's body.
+func (w *World) Spec(v Version, artifact string) job.Spec {
+	w.T.Helper()
+	rate := v.Rate
+	if rate == 0 {
+		rate = 200
+	}
+	hdfs := "hdfs://" + env(w.T, "SLUICE_HDFS")
+	return job.Spec{
+		Engine: job.Engine{Name: "flink", Version: "1.20.5"}, Artifact: artifact, EntryClass: "io.sluice.jobs.Counter",
+		Arguments: append([]string{"--output", hdfs + w.Output(), "--trace", hdfs + w.Trace(), "--rate", strconv.Itoa(rate)}, v.Extra...),
+		Options:   map[string]string{"execution.checkpointing.interval": "2 s"},
+	}
+}

@@ -1,0 +1,87 @@
+//go:build scenario
+
+package scenario_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/internal/job"
+	"sluice/internal/lease"
+	. "sluice/testsuite/scenario" //nolint:revive // the words of a story
+)
+
+func startStopStart(t *testing.T) {
+	w := Given(t, "shop")
+	w.Apply(V1)
+	w.Run(Request(job.Start))
+	w.Records(300)
+	stopped := w.Run(Request(job.Stop))
+	require.NotEmpty(t, stopped.Progress.Savepoint)
+	require.Equal(t, lease.Finished, w.Lease().Intent.Outcome)
+
+	again := w.Run(Request(job.Start))
+	require.Equal(t, stopped.Progress.Savepoint, again.Progress.Plan.RestorePath)
+	require.EqualValues(t, 2, w.Lease().Epoch)
+	w.Records(900)
+	w.Run(Request(job.Stop))
+	report := w.Green("v1")
+	require.Len(t, report.Trace.Submissions, 2)
+}
+
+func startWithoutSnapshot(t *testing.T) {
+	w := Given(t, "shop")
+	w.Apply(V1)
+	w.Run(Request(job.Start))
+	w.Records(300)
+	stopped := w.Run(Request(job.Stop))
+	w.Green("v1")
+
+	kept := "/data/scenario/" + w.Name + "/kept"
+	path := hdfsPath(t, stopped.Progress.Savepoint)
+	require.NoError(t, w.HDFS.Rename(path, kept))
+	refused := w.Fails(Request(job.Start))
+	require.Contains(t, refused.Progress.Failure.Next, "stateless")
+	require.Zero(t, w.Lease().ActiveGeneration(), "nothing was made")
+	require.EqualValues(t, 1, w.Lease().Epoch, "nothing was submitted")
+
+	require.NoError(t, w.HDFS.Rename(kept, path))
+	w.Run(Request(job.Start))
+	w.Records(600)
+	w.Run(Request(job.Stop))
+	w.Green("v1")
+}
+
+func busy(t *testing.T) {
+	w := Given(t, "shop")
+	w.Apply(V1)
+	first := w.Begin(Request(job.Start))
+	answer := w.Call(http.MethodPost, "/jobs/"+w.Name+"/operations", Request(job.Savepoint))
+	require.Equal(t, http.StatusConflict, answer.Status, string(answer.Body))
+	problem := answer.Problem(t)
+	require.Equal(t, first.Operation, problem.Details["operation"])
+	require.NotEmpty(t, problem.Next)
+	require.Equal(t, job.Committed, w.Wait(first.Operation).Phase)
+	w.Records(100)
+	w.Run(Request(job.Stop))
+	w.Green("v1")
+}
+
+func idempotentRepeat(t *testing.T) {
+	w := Given(t, "shop")
+	w.Apply(V1)
+	key := "start-" + w.Name
+	first := w.Begin(Request(job.Start), "Idempotency-Key", key)
+	require.Equal(t, first.Operation, w.Begin(Request(job.Start), "Idempotency-Key", key).Operation)
+	require.Equal(t, job.Committed, w.Wait(first.Operation).Phase)
+	require.Equal(t, first.Operation, w.Begin(Request(job.Start), "Idempotency-Key", key).Operation, "also when it is over")
+
+	answer := w.Call(http.MethodPost, "/jobs/"+w.Name+"/operations", Request(job.Stop), "Idempotency-Key", key)
+	require.Equal(t, http.StatusUnprocessableEntity, answer.Status, string(answer.Body))
+	require.EqualValues(t, 1, w.Lease().Epoch, "one submission")
+	w.Records(100)
+	w.Run(Request(job.Stop))
+	w.Green("v1")
+}

@@ -1,0 +1,35 @@
+//go:build scenario
+
+package scenario_test
+
+import (
+	"testing"
+)
+
+// stories are all scenarios; `make scenario` lists them, with what they show.
+var stories = []struct {
+	name  string
+	shows string
+	tell  func(*testing.T)
+}{
+	{"start-stop-start", "a stop keeps a savepoint, the next start continues from it", startStopStart},
+	{"upgrade-cold", "only the new JobManager stands before the stop", upgradeCold},
+	{"upgrade-warm", "the whole new cluster stands, primed, before the stop", upgradeWarm},
+	{"worker-killed-between-stop-and-submit", "kill -9 of every worker: same end, one savepoint, one submission", workerKilled},
+	{"agent-killed-at-submit", "the agent dies after Flink took the POST: repeated, one submission", agentKilled},
+	{"fails-in-main", "a jar whose main throws never stops the running job", failsInMain},
+	{"bad-artifact-digest", "an artifact that isn't what its digest says never stops the running job", badArtifactDigest},
+	{"busy-409", "a second operation is refused with a link to the first", busy},
+	{"idempotent-repeat", "the same key and body is the same operation; another body is refused", idempotentRepeat},
+	{"start-without-snapshot-refused", "a job that had state never starts empty unless told so", startWithoutSnapshot},
+	{"cancel-before-the-stop", "a cancel while preparing removes the new generation; the job runs on", cancelBeforeStop},
+}
+
+func TestScenario(t *testing.T) {
+	for _, s := range stories {
+		t.Run(s.name, func(t *testing.T) {
+			println("--- " + s.name + ": " + s.shows)
+			s.tell(t)
+		})
+	}
+}

@@ -1,0 +1,88 @@
+package scenario
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/stretchr/testify/require"
+	enums "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/history/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"sluice/internal/job"
+	"sluice/testsuite/checker"
+)
+
+func (w *World) report(atLeast int64) (checker.Report, error) {
+	return checker.Check(context.Background(), w.files, checker.Options{Output: w.Output(), Trace: w.Trace(), MinRecords: atLeast})
+}
+
+// Green is how every story ends: the job is stopped, every number from 0 to N
+// is there exactly once. It gives the checker's report.
+func (w *World) Green(versions ...string) checker.Report {
+	w.T.Helper()
+	report, err := w.report(100)
+	require.NoError(w.T, err)
+	var text strings.Builder
+	require.NoError(w.T, report.WriteText(&text))
+	for _, line := range strings.Split(strings.TrimSpace(text.String()), "\n") {
+		w.Say("%s", line)
+	}
+	require.True(w.T, report.OK(), report.Problems)
+	seen := make([]string, 0, len(report.Versions))
+	for _, v := range report.Versions {
+		seen = append(seen, v.Version)
+	}
+	require.ElementsMatch(w.T, versions, seen, "versions in the output")
+	w.record()
+	return report
+}
+
+// History is all events of the job's operation, newest run first if id is "".
+func (w *World) History(run string) []*history.HistoryEvent {
+	w.T.Helper()
+	var all []*history.HistoryEvent
+	events := w.Temporal.GetWorkflowHistory(context.Background(), job.Ref{Tenant: w.Tenant, Name: w.Name}.WorkflowID(), run, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for events.HasNext() {
+		event, err := events.Next()
+		require.NoError(w.T, err)
+		all = append(all, event)
+	}
+	return all
+}
+
+// Attempts is how often an activity of a history was begun, and how often it
+// was scheduled.
+func Attempts(events []*history.HistoryEvent, name string) (scheduled int, attempts int32) {
+	ids := map[int64]bool{}
+	for _, e := range events {
+		if a := e.GetActivityTaskScheduledEventAttributes(); a != nil && a.ActivityType.GetName() == name {
+			scheduled++
+			ids[e.EventId] = true
+		}
+		if s := e.GetActivityTaskStartedEventAttributes(); s != nil && ids[s.ScheduledEventId] {
+			attempts += s.Attempt
+		}
+	}
+	return scheduled, attempts
+}
+
+// record keeps the histories for the replay tests, when SLUICE_RECORD names a
+// directory.
+func (w *World) record() {
+	w.T.Helper()
+	directory := os.Getenv("SLUICE_RECORD")
+	if directory == "" || w.last == "" {
+		return
+	}
+	directory = filepath.Join(directory, strings.TrimPrefix(w.T.Name(), "TestScenario/"))
+	require.NoError(w.T, os.MkdirAll(directory, 0o755))
+	h := &history.History{Events: w.History("")}
+	data, err := protojson.MarshalOptions{Multiline: true, Indent: " "}.Marshal(h)
+	require.NoError(w.T, err)
+	require.NoError(w.T, os.WriteFile(filepath.Join(directory, string(w.lastKind())+".json"), data, 0o644))
+}
+
+func (w *World) lastKind() job.Kind { return w.Operation(w.last).Progress.Kind }

@@ -1,0 +1,135 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/internal/job"
+	"sluice/testsuite/faults"
+	"sluice/workflows/upgrade"
+)
+
+// Accepted is the answer to a started operation.
+type Accepted struct {
+	Operation string `json:"operation"`
+	Links     struct {
+		Self       string `json:"self"`
+		TemporalUI string `json:"temporalUI"`
+	} `json:"links"`
+}
+
+// Operation is one as the api shows it.
+type Operation struct {
+	Operation string           `json:"operation"`
+	Phase     job.Phase        `json:"phase"`
+	Final     bool             `json:"final"`
+	Progress  upgrade.Progress `json:"progress"`
+}
+
+// Request is an operation's body; stories soak for a second only.
+func Request(kind job.Kind) job.Request {
+	if kind != job.Start && kind != job.Upgrade {
+		return job.Request{Kind: kind}
+	}
+	second := 1
+	return job.Request{Kind: kind, SoakSeconds: &second}
+}
+
+// Begin starts an operation and doesn't wait.
+func (w *World) Begin(request job.Request, header ...string) Accepted {
+	w.T.Helper()
+	var accepted Accepted
+	w.Want(http.StatusAccepted, http.MethodPost, "/jobs/"+w.Name+"/operations", request, &accepted, header...)
+	w.last = accepted.Operation
+	w.Say("%s began: operation %s", request.Kind, accepted.Operation)
+	return accepted
+}
+
+// Operation reads one.
+func (w *World) Operation(id string) Operation {
+	w.T.Helper()
+	var o Operation
+	w.Want(http.StatusOK, http.MethodGet, "/operations/"+id, nil, &o)
+	return o
+}
+
+// Wait waits for an operation's end or for its question, by long polls.
+func (w *World) Wait(id string) Operation {
+	w.T.Helper()
+	deadline := time.Now().Add(5 * time.Minute)
+	var o Operation
+	for version := int64(0); time.Now().Before(deadline); version = o.Progress.Version {
+		w.Want(http.StatusOK, http.MethodGet, fmt.Sprintf("/operations/%s?wait=10s&version=%d", id, version), nil, &o)
+		if o.Final || o.Phase == job.Waiting {
+			return o
+		}
+	}
+	require.FailNow(w.T, "the operation goes on for 5 minutes", "%+v", o.Progress)
+	return o
+}
+
+// Run starts an operation and requires that it commits.
+func (w *World) Run(request job.Request) Operation {
+	w.T.Helper()
+	o := w.Wait(w.Begin(request).Operation)
+	require.Equal(w.T, job.Committed, o.Phase, "failure: %+v, evidence: %v", o.Progress.Failure, o.Progress.Evidence)
+	w.Say("%s committed: %s", request.Kind, timeline(o.Progress))
+	return o
+}
+
+// Fails starts an operation and requires that it fails with the job as it was.
+func (w *World) Fails(request job.Request) Operation {
+	w.T.Helper()
+	o := w.Wait(w.Begin(request).Operation)
+	require.Equal(w.T, job.Failed, o.Phase, "%+v", o.Progress)
+	w.Say("%s failed, as it should: %s", request.Kind, o.Progress.Failure.Message)
+	return o
+}
+
+func timeline(p upgrade.Progress) string {
+	parts := make([]string, 0, len(p.Steps))
+	for _, s := range p.Steps {
+		parts = append(parts, fmt.Sprintf("%s %d ms", s.Name, s.DurationMS))
+	}
+	if p.DowntimeMS > 0 {
+		parts = append(parts, fmt.Sprintf("downtime %d ms", p.DowntimeMS))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// AfterActivity waits until an activity of the running operation completed.
+func (w *World) AfterActivity(name string) {
+	w.T.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	require.NoError(w.T, faults.AfterActivity(ctx, w.Temporal, job.Ref{Tenant: w.Tenant, Name: w.Name}.WorkflowID(), name))
+}
+
+// Processes finds the processes of pods.
+func (w *World) Processes(namespace, selector string) []int {
+	w.T.Helper()
+	pids, err := faults.Processes(context.Background(), w.Kube, namespace, selector)
+	require.NoError(w.T, err)
+	return pids
+}
+
+// Kill is kill -9.
+func (w *World) Kill(pids []int) {
+	w.T.Helper()
+	require.NoError(w.T, faults.Kill(pids))
+	w.Say("kill -9 of %v", pids)
+}
+
+// Records waits until the output on HDFS holds that many committed records.
+func (w *World) Records(atLeast int64) {
+	w.T.Helper()
+	w.Until(fmt.Sprintf("%d committed records", atLeast), 2*time.Minute, func() bool {
+		report, err := w.report(0)
+		return err == nil && report.Records >= atLeast
+	})
+}

@@ -1,0 +1,230 @@
+// Package scenario tells stories on the real servers: a Kubernetes, a Flink, an
+// HDFS, a Temporal. Each story ends with the checker. It needs the environment
+// that testsuite/platform prints.
+//
+// world.go is the outside; given.go, when.go and then.go are the words of a
+// story; the stories are in *_test.go (build tag scenario).
+package scenario
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/colinmarc/hdfs/v2"
+	"github.com/oklog/ulid/v2"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"sluice/internal/job"
+	"sluice/internal/lease"
+	"sluice/testsuite/checker"
+)
+
+// World is one job of one story on the real servers.
+type World struct {
+	T      *testing.T
+	Tenant string
+	Name   string
+	server string
+	token  string
+
+	Kube     kubernetes.Interface
+	Temporal client.Client
+	HDFS     *hdfs.Client
+	files    checker.Files
+	began    time.Time
+	last     string // operation
+}
+
+// Given makes a fresh job name of a tenant; the job is removed from the cluster
+// by the story's own last stop.
+func Given(t *testing.T, tenant string) *World {
+	t.Helper()
+	story := strings.ToLower(strings.Trim(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()), "-"))
+	story = strings.TrimPrefix(story, "test")
+	suffix := strings.ToLower(ulid.Make().String()[20:])
+	w := &World{T: t, Tenant: tenant, Name: "s-" + story[:min(len(story), 18)] + "-" + suffix, began: time.Now()}
+	w.server, w.token = env(t, "SLUICE_SERVER"), os.Getenv("SLUICE_TOKEN")
+	if w.token == "" {
+		content, err := os.ReadFile(env(t, "SLUICE_TOKEN_FILE"))
+		require.NoError(t, err)
+		w.token = strings.TrimSpace(string(content))
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", env(t, "KUBECONFIG"))
+	require.NoError(t, err)
+	w.Kube, err = kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	w.Temporal, err = client.Dial(client.Options{HostPort: env(t, "TEMPORAL_ADDRESS"), Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
+	require.NoError(t, err)
+	t.Cleanup(w.Temporal.Close)
+	w.HDFS, err = checker.DialHDFS([]string{env(t, "SLUICE_HDFS")}, "flink", 20*time.Second)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = w.HDFS.Close() })
+	w.files = checker.HDFS(w.HDFS)
+	t.Cleanup(w.explain)
+	return w
+}
+
+func env(t *testing.T, name string) string {
+	t.Helper()
+	value := os.Getenv(name)
+	require.NotEmpty(t, value, "%s is not set: run through make scenario, or eval \"$(testsuite/platform/platform env)\"", name)
+	return value
+}
+
+// Say prints one line of the story with its time.
+func (w *World) Say(format string, args ...any) {
+	w.T.Helper()
+	fmt.Fprintf(os.Stdout, "  %6.1fs  %s\n", time.Since(w.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// Until waits for a condition on the outside; what is printed when it doesn't come.
+func (w *World) Until(what string, limit time.Duration, condition func() bool) {
+	w.T.Helper()
+	require.Eventually(w.T, condition, limit, 50*time.Millisecond, "waited %s for: %s", limit, what)
+}
+
+// Output and Trace are the job's directories on HDFS.
+func (w *World) Output() string { return "/data/scenario/" + w.Name + "/out" }
+
+// Trace is where the job writes when it saw which number.
+func (w *World) Trace() string { return "/data/scenario/" + w.Name + "/trace" }
+
+// Answer is an API answer.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// Problem is an RFC 9457 body.
+type Problem struct {
+	Type    string            `json:"type"`
+	Title   string            `json:"title"`
+	Status  int               `json:"status"`
+	Detail  string            `json:"detail"`
+	Next    string            `json:"next"`
+	Details map[string]string `json:"details"`
+	Errors  []struct {
+		Field  string `json:"field"`
+		Reason string `json:"reason"`
+	} `json:"errors"`
+}
+
+// Problem reads the answer as one.
+func (a Answer) Problem(t *testing.T) Problem {
+	t.Helper()
+	require.Equal(t, "application/problem+json", strings.Split(a.Header.Get("Content-Type"), ";")[0], string(a.Body))
+	var p Problem
+	require.NoError(t, json.Unmarshal(a.Body, &p))
+	return p
+}
+
+// Call makes an API request below the tenant.
+func (w *World) Call(method, path string, body any, header ...string) Answer {
+	w.T.Helper()
+	var reader io.Reader
+	switch b := body.(type) {
+	case nil:
+	case io.Reader:
+		reader = b
+	default:
+		data, err := json.Marshal(b)
+		require.NoError(w.T, err)
+		reader = bytes.NewReader(data)
+	}
+	request, err := http.NewRequestWithContext(context.Background(), method, w.server+"/v1/tenants/"+w.Tenant+path, reader)
+	require.NoError(w.T, err)
+	request.Header.Set("Authorization", "Bearer "+w.token)
+	if reader != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
+	}
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(w.T, err)
+	defer response.Body.Close()
+	data, err := io.ReadAll(response.Body)
+	require.NoError(w.T, err)
+	return Answer{response.StatusCode, response.Header, data}
+}
+
+// Want makes the request and requires a status; into gets the body.
+func (w *World) Want(status int, method, path string, body, into any, header ...string) Answer {
+	w.T.Helper()
+	a := w.Call(method, path, body, header...)
+	require.Equal(w.T, status, a.Status, "%s %s: %s", method, path, a.Body)
+	if into != nil {
+		require.NoError(w.T, json.Unmarshal(a.Body, into))
+	}
+	return a
+}
+
+// Jar is the path of a built test jar.
+func (w *World) Jar(name string) string {
+	top := os.Getenv("SLUICE_TOP")
+	if top == "" {
+		top = "../.."
+	}
+	return filepath.Join(top, "java", "jobs", "target", name)
+}
+
+// UID is the job's uid, from the api.
+func (w *World) UID() string {
+	w.T.Helper()
+	var found struct {
+		UID string `json:"uid"`
+	}
+	w.Want(http.StatusOK, http.MethodGet, "/jobs/"+w.Name, nil, &found)
+	return found.UID
+}
+
+// Lease reads the writer lease.
+func (w *World) Lease() lease.State {
+	w.T.Helper()
+	state, err := lease.Client{API: w.Kube.CoordinationV1()}.Get(context.Background(), lease.Key{Namespace: w.Tenant, Name: w.Name, JobUID: w.UID()})
+	require.NoError(w.T, err)
+	return state
+}
+
+// Savepoints lists the complete savepoints of the job on HDFS.
+func (w *World) Savepoints() []string {
+	w.T.Helper()
+	var found []string
+	root := job.Directory(w.UID()) + "/savepoints"
+	err := w.HDFS.Walk(root, func(path string, info os.FileInfo, err error) error {
+		if err == nil && !info.IsDir() && info.Name() == "_metadata" {
+			found = append(found, path)
+		}
+		return nil
+	})
+	if !os.IsNotExist(err) {
+		require.NoError(w.T, err)
+	}
+	return found
+}
+
+// explain shows, when a story failed, what the platform knows.
+func (w *World) explain() {
+	if !w.T.Failed() || w.last == "" {
+		return
+	}
+	a := w.Call(http.MethodGet, "/operations/"+w.last, nil)
+	var pretty bytes.Buffer
+	_ = json.Indent(&pretty, a.Body, "", "  ")
+	w.T.Logf("job %s/%s, operation %s:\n%s", w.Tenant, w.Name, w.last, pretty.String())
+}

@@ -1,0 +1,33 @@
+# Stops what was started, by its record, and puts the machine back.
+# shellcheck shell=bash
+
+stack_down() { # [--purge]
+  local name began
+  [ "${1:-}" = "" ] || [ "${1:-}" = --purge ] || die "usage: stack down [--purge]"
+  [ "$(id -u)" = 0 ] || die "not root"
+  set +e # one thing that is gone already must not keep the rest here
+  began=$(now_ms)
+  external_load
+  lock
+  rm -f "$RUN/up"
+  # The kubelet first: it would start again what is ended below. The stores of the data last of all, with time to close.
+  for name in kubelet kube-scheduler kube-controller-manager kube-proxy coredns; do stop "$name" 3 & done
+  for name in temporal mariadb; do stop "$name" 15 & done
+  for name in "$RUN"/hdfs-*.pid; do [ ! -e "$name" ] || stop "$(basename "$name" .pid)" 5 & done
+  wait
+  if command -v ctr >/dev/null; then containers_down; fi
+  stop kube-apiserver 5
+  stop etcd 5
+  for name in $(recorded); do stop "$name" 5; done
+  unmount_below "$STATE"
+  network_down
+  rm -rf "$STATE/kubelet/pods" "$STATE/pod-logs" "$STATE/etcd-tmp"
+  if [ "${1:-}" = --purge ]; then
+    find "$STATE" -mindepth 1 -maxdepth 1 ! -name .lock -exec rm -rf --one-file-system {} +
+    rm -f "$STATE/.lock"
+    rmdir "$STATE" 2>/dev/null || true
+  else
+    rm -f "$RUN/external" "$RUN/boot"
+  fi
+  say "down after $(seconds $(( $(now_ms) - began )))${1:+; all state forgotten, builds and downloads kept in $CACHE}"
+}

@@ -1,0 +1,3 @@
+module sluice/testsuite/stack/pause
+
+go 1.26.8

@@ -1,0 +1,198 @@
+// Package worker is one site's worker: workflow code on the queue "flow", the
+// site's activities on "site/<name>" and the site's observer, all in one
+// process that can be built in a test. It holds no state: kill it at any time.
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
+	temporallog "go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	agentactivities "sluice/activities/agent"
+	hdfsactivities "sluice/activities/hdfs"
+	kubeactivities "sluice/activities/kube"
+	"sluice/activities/record"
+	"sluice/internal/agentapi"
+	"sluice/internal/config"
+	"sluice/internal/failure"
+	"sluice/internal/hdfs"
+	"sluice/internal/job"
+	"sluice/internal/kube"
+	"sluice/internal/observer"
+	"sluice/internal/store"
+	"sluice/workflows/upgrade"
+)
+
+// Worker is one process. Make it with New.
+type Worker struct {
+	config   config.Worker
+	log      *slog.Logger
+	temporal client.Client
+	store    *store.Store
+	hdfs     *hdfs.Client
+	observer *observer.Observer
+	flow     worker.Worker
+	site     worker.Worker
+	http     *http.Server
+	fatal    chan error
+}
+
+// New connects to everything and registers; nothing is polled before Run.
+func New(ctx context.Context, c config.Worker, log *slog.Logger) (_ *Worker, err error) {
+	w := &Worker{config: c, log: log, fatal: make(chan error, 2)}
+	defer func() {
+		if err != nil {
+			w.Close()
+		}
+	}()
+	dsn, err := c.Database.Connection()
+	if err != nil {
+		return nil, err
+	}
+	if w.store, err = store.Open(dsn, store.Options{MaxConnections: c.Database.MaxConnections}); err != nil {
+		return nil, err
+	}
+	if w.hdfs, err = hdfs.New(hdfs.Config{Addresses: c.HDFS.NameNodes, User: c.HDFS.User}); err != nil {
+		return nil, err
+	}
+	cluster, err := kube.New(kube.Options{QPS: c.KubernetesQPS, UserAgent: "sluice-worker"})
+	if err != nil {
+		return nil, err
+	}
+	if w.temporal, err = client.DialContext(ctx, client.Options{
+		HostPort: c.Temporal.Address, Namespace: c.Temporal.Namespace, Logger: temporallog.NewStructuredLogger(log),
+	}); err != nil {
+		return nil, failure.Wrap(failure.Unavailable, err, "Temporal at %s does not answer", c.Temporal.Address)
+	}
+	w.build(cluster)
+	return w, nil
+}
+
+func (w *Worker) build(cluster *kube.Cluster) {
+	onFatal := func(err error) { w.fatal <- err }
+	shared := worker.Options{
+		Interceptors:                 []interceptor.WorkerInterceptor{&edge{log: w.log}},
+		WorkerStopTimeout:            w.config.ShutdownGrace,
+		OnFatalError:                 onFatal,
+		StickyScheduleToStartTimeout: 2 * time.Second, // a killed worker's runs are picked up after it
+		MaxHeartbeatThrottleInterval: time.Second,     // progress on the screen is at most a second old
+	}
+	w.flow = worker.New(w.temporal, job.FlowQueue, shared)
+	w.flow.RegisterWorkflowWithOptions(upgrade.Workflow, workflow.RegisterOptions{Name: upgrade.WorkflowName})
+	(&record.Activities{Store: w.store, Namespaces: config.Namespaces(w.config.Tenants), FS: w.config.HDFS.FS()}).Register(w.flow)
+
+	w.site = worker.New(w.temporal, job.SiteQueue(w.config.Site), shared)
+	kubeActivities := kubeactivities.New(w.kubeConfig(), cluster)
+	kubeActivities.Register(w.site)
+	agentactivities.New(agentapi.NewClient(), kubeActivities).Register(w.site)
+	hdfsactivities.New(w.hdfs).Register(w.site)
+
+	w.observer = observer.New(observer.Config{
+		Cluster: cluster, Record: w.store, Log: w.log, Site: w.config.Site, Namespaces: w.namespaces(),
+		LeaseNamespace: w.config.Namespace, Identity: hostname(),
+	})
+	w.http = &http.Server{Addr: w.config.Listen, Handler: w.health(), ReadHeaderTimeout: 5 * time.Second}
+}
+
+func (w *Worker) kubeConfig() kubeactivities.Config {
+	c := kubeactivities.Config{
+		Site: w.config.Site, AgentImage: w.config.AgentImage, HDFSURI: w.config.HDFS.FS(),
+		HDFS:    agentapi.HDFS{NameNodes: w.config.HDFS.NameNodes, User: w.config.HDFS.User},
+		Engines: map[job.Engine]string{}, Tenants: map[string]kubeactivities.Tenant{},
+	}
+	for _, e := range w.config.Engines {
+		c.Engines[job.Engine{Name: e.Name, Version: e.Version}] = e.Image
+	}
+	for _, t := range w.config.Tenants {
+		c.Tenants[t.Name] = kubeactivities.Tenant{Namespace: t.Namespace, AgentImage: t.AgentImage}
+	}
+	return c
+}
+
+func (w *Worker) namespaces() []string {
+	all := make([]string, 0, len(w.config.Tenants))
+	for _, t := range w.config.Tenants {
+		all = append(all, t.Namespace)
+	}
+	return all
+}
+
+// Run polls until ctx ends or something fatal happens, then lets running
+// activities end within the grace.
+func (w *Worker) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := w.flow.Start(); err != nil {
+		return fmt.Errorf("start the flow worker: %w", err)
+	}
+	defer w.flow.Stop()
+	if err := w.site.Start(); err != nil {
+		return fmt.Errorf("start the site worker: %w", err)
+	}
+	defer w.site.Stop()
+	var background sync.WaitGroup
+	defer background.Wait()
+	defer cancel()
+	background.Go(func() {
+		if err := w.observer.Run(ctx); err != nil && ctx.Err() == nil {
+			w.fatal <- fmt.Errorf("observer: %w", err)
+		}
+	})
+	background.Go(func() {
+		if err := w.http.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+			w.fatal <- fmt.Errorf("listen: %w", err)
+		}
+	})
+	w.log.InfoContext(ctx, "worker runs", "site", w.config.Site, "queues", strings.Join([]string{job.FlowQueue, job.SiteQueue(w.config.Site)}, " "))
+	select {
+	case <-ctx.Done():
+		return w.http.Close()
+	case err := <-w.fatal:
+		return errors.Join(err, w.http.Close())
+	}
+}
+
+// Close ends the connections; call it after Run.
+func (w *Worker) Close() {
+	if w.temporal != nil {
+		w.temporal.Close()
+	}
+	if w.hdfs != nil {
+		_ = w.hdfs.Close()
+	}
+	if w.store != nil {
+		_ = w.store.Close()
+	}
+}
+
+// health answers the kubelet: alive always, ready when the record store is.
+func (w *Worker) health() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/healthz", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("/readyz", func(rw http.ResponseWriter, r *http.Request) {
+		if err := w.store.Ping(r.Context()); err != nil {
+			http.Error(rw, "the record store does not answer", http.StatusServiceUnavailable)
+		}
+	})
+	return mux
+}
+
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "worker"
+	}
+	return name
+}
