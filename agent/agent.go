@@ -72,7 +72,7 @@ func New(config Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", a.Listen)
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", a.Listen)
 	if err != nil {
 		return nil, failure.Wrap(failure.Internal, err, "listen on %s", a.Listen)
 	}

@@ -136,11 +136,25 @@ func (a *Agent) recordJobEnd(ctx context.Context, found flink.Job) error {
 	return err
 }
 
-// jobFailed is the failure of a job that ended, with Flink's root exception.
+// jobFailed is the failure of a job that ended or restarts, with Flink's root
+// exception.
 func (a *Agent) jobFailed(ctx context.Context, found flink.Job) error {
-	cause, err := a.flink.Exception(ctx, found.ID)
-	if err != nil || cause == "" {
-		cause = "Flink names no exception"
-	}
+	cause := a.exception(ctx, found.ID)
 	return failure.New(failure.JobFailed, "the job is %s: %s", found.State, cause).With("state", found.State).With("exception", cause)
+}
+
+// exception is Flink's root exception. It lists one a moment after the state
+// has changed, so it is asked for a few times.
+func (a *Agent) exception(ctx context.Context, id string) string {
+	const looks = 10
+	p := newPace(50*time.Millisecond, 200*time.Millisecond)
+	for range looks {
+		if cause, err := a.flink.Exception(ctx, id); err == nil && cause != "" {
+			return cause
+		}
+		if p.pause(ctx) != nil {
+			break
+		}
+	}
+	return "Flink names no exception"
 }

@@ -86,8 +86,9 @@ func again(status agentapi.Status) bool {
 	switch status.Failure.Code {
 	case failure.Unavailable, failure.Unknown, failure.Unproven, failure.Internal:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 func (c *commands) run(ctx context.Context, r *running) {

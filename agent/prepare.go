@@ -21,9 +21,9 @@ import (
 func (a *Agent) prepare(ctx context.Context, r *running, in agentapi.PrepareIn) (agentapi.PrepareOut, error) {
 	out := agentapi.PrepareOut{Durations: map[string]int64{}}
 	clock := newStopwatch(out.Durations)
-	group, ctx := errgroup.WithContext(ctx)
+	group, within := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		id, facts, err := a.ensureJar(ctx, r, in.Tenant, in.Spec.Artifact)
+		id, facts, err := a.ensureJar(within, r, in.Tenant, in.Spec.Artifact)
 		if err != nil {
 			return err
 		}
@@ -31,35 +31,32 @@ func (a *Agent) prepare(ctx context.Context, r *running, in agentapi.PrepareIn) 
 		clock.note("fetch", facts.fetch)
 		clock.note("upload", facts.upload)
 		defer clock.start("plan")()
-		out.Vertices, err = a.plan(ctx, r, id, in)
+		out.Vertices, err = a.plan(within, r, id, in)
 		return err
 	})
 	group.Go(func() error {
-		if err := clock.time("jobmanager", func() error { return a.awaitJobManager(ctx, r) }); err != nil || in.Slots == 0 {
+		if err := clock.time("jobmanager", func() error { return a.awaitJobManager(within, r) }); err != nil || in.Slots == 0 {
 			return err
 		}
 		primer := ""
 		if in.Prime { // its jar goes up while the TaskManagers come
 			var err error
-			if primer, err = a.uploadPrimer(ctx); err != nil {
+			if primer, err = a.uploadPrimer(within); err != nil {
 				return err
 			}
 		}
-		if err := clock.time("slots", func() error { return a.awaitSlots(ctx, r, in.Slots) }); err != nil || !in.Prime {
+		if err := clock.time("slots", func() error { return a.awaitSlots(within, r, in.Slots) }); err != nil || !in.Prime {
 			return err
 		}
-		return clock.time("primer", func() error { return a.prime(ctx, r, primer, in) })
+		return clock.time("primer", func() error { return a.prime(within, r, primer, in) })
 	})
 	if err := group.Wait(); err != nil {
 		return agentapi.PrepareOut{}, err
 	}
-	overview, err := a.flink.Overview(ctxOf(r))
+	overview, err := a.flink.Overview(ctx)
 	out.Registered = overview.SlotsTotal
 	return out, err
 }
-
-// ctxOf is the process's context: the group's ends with the group.
-func ctxOf(r *running) context.Context { return r.commands.base }
 
 // awaitJobManager waits until the JobManager's REST answers. It has no end of
 // its own: whether its pod will ever run is Kubernetes' to say, the caller waits

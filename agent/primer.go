@@ -73,8 +73,7 @@ func (a *Agent) awaitPrimer(ctx context.Context, r *running, id string, slots in
 		primer, err := a.flink.Job(ctx, id)
 		if err == nil && primer.Terminal() {
 			if primer.State != flink.Finished {
-				cause, _ := a.flink.Exception(ctx, id)
-				return primerFailed(primer.State + ": " + cause)
+				return primerFailed(primer.State + ": " + a.exception(ctx, id))
 			}
 			overview, err := a.flink.Overview(ctx)
 			if err == nil && overview.SlotsTotal >= slots && overview.SlotsFree == overview.SlotsTotal {

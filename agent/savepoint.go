@@ -9,6 +9,7 @@ import (
 	"sluice/internal/effect"
 	"sluice/internal/failure"
 	"sluice/internal/flink"
+	"sluice/internal/hdfs"
 )
 
 // savepoint takes one; the job runs on.
@@ -22,7 +23,7 @@ func (a *Agent) savepoint(ctx context.Context, r *running, in agentapi.Savepoint
 		return agentapi.SavepointOut{}, err
 	}
 	out := s.out(operation)
-	out.JobState, err = s.settle(ctx, func(j flink.Job) bool { return true })
+	out.JobState, err = s.settle(ctx, func(flink.Job) bool { return true })
 	out.TerminalMS = s.ms()
 	return out, err
 }
@@ -31,7 +32,8 @@ func checkSavepoint(in agentapi.StopIn) error {
 	if len(in.FlinkJobID) != 32 || len(in.TriggerID) != 32 || in.Directory == "" || (in.Format != "NATIVE" && in.Format != "CANONICAL") {
 		return failure.New(failure.Invalid, "a savepoint needs a job id, a trigger id of 32 hex digits, a directory, and the format NATIVE or CANONICAL")
 	}
-	return nil
+	_, err := hdfs.Path(in.Directory) // where the platform can't look, a lost answer would stay lost
+	return err
 }
 
 // saving is one savepoint or stop on its way.

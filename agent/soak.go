@@ -37,7 +37,7 @@ func (a *Agent) soak(ctx context.Context, r *running, in agentapi.SoakIn) (agent
 			return agentapi.SoakOut{}, err
 		}
 		if now != first {
-			cause, _ := a.flink.Exception(ctx, in.FlinkJobID)
+			cause := a.exception(ctx, in.FlinkJobID)
 			return agentapi.SoakOut{}, failure.New(failure.JobFailed, "the job restarted while it was watched: %s", cause).With("exception", cause)
 		}
 	}
@@ -70,8 +70,7 @@ func (a *Agent) look(ctx context.Context, id string) (traces, error) {
 		}
 		return traces{}, a.jobFailed(ctx, found)
 	case found.State != flink.Running:
-		cause, _ := a.flink.Exception(ctx, id)
-		return traces{}, failure.New(failure.JobFailed, "the job is %s: %s", found.State, cause).With("exception", cause)
+		return traces{}, a.jobFailed(ctx, found)
 	}
 	t := traces{
 		running: found.Timestamps[flink.Running], restarting: found.Timestamps["RESTARTING"], restored: checkpoints.Restored,

@@ -7,6 +7,7 @@ import (
 	"sluice/internal/effect"
 	"sluice/internal/failure"
 	"sluice/internal/flink"
+	"sluice/internal/hdfs"
 	"sluice/internal/lease"
 )
 
@@ -43,7 +44,27 @@ func (a *Agent) stop(ctx context.Context, r *running, in agentapi.StopIn) (agent
 		}
 		return out, err
 	}
+	if out.Savepoint == "" && out.JobState != flink.Running {
+		if out.Savepoint, err = a.findSavepoint(ctx, in.Directory); err != nil {
+			return out, err
+		}
+	}
 	return out, a.recordEnd(ctx, state.Intent.Epoch, out.JobState)
+}
+
+// findSavepoint looks into the try's own directory. A job that isn't running any
+// more may have ended by an earlier sending of this very stop, whose result
+// Flink has forgotten: then the savepoint is there.
+func (a *Agent) findSavepoint(ctx context.Context, directory string) (string, error) {
+	var found hdfs.Metadata
+	err := a.patiently(ctx, func(ctx context.Context) (err error) {
+		found, err = a.hdfs.FindMetadata(ctx, directory)
+		return err
+	})
+	if failure.CodeOf(err) == failure.NotFound {
+		return "", nil
+	}
+	return found.Location, err
 }
 
 // recordEnd writes a terminal state onto the Lease: what comes after may rely on

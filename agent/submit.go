@@ -96,8 +96,9 @@ func (p *posting) ended(outcome lease.Outcome) error {
 		return nil
 	case lease.Failed:
 		return failure.New(failure.JobFailed, "submission %d failed already", p.in.Epoch)
+	default:
+		return failure.New(failure.Refused, "submission %d is over: %s", p.in.Epoch, outcome)
 	}
-	return failure.New(failure.Refused, "submission %d is over: %s", p.in.Epoch, outcome)
 }
 
 func (p *posting) gone(now jobManager) error {

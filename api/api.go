@@ -55,6 +55,9 @@ type API struct {
 	uploads chan struct{}
 	web     *echo.Echo
 	ready   atomic.Bool
+
+	bodyTimeout time.Duration // of small requests; tests shorten it
+
 	closers []func()
 }
 
@@ -102,7 +105,7 @@ func Assemble(c config.API, parts Parts) (*API, error) {
 	}
 	a := &API{
 		config: c, store: parts.Store, temporal: parts.Temporal, artifacts: parts.Artifacts, log: parts.Log,
-		tenants: map[string]bool{}, engines: config.Offered(c.Engines), uploads: make(chan struct{}, maxUploads), web: echo.New(),
+		tenants: map[string]bool{}, engines: config.Offered(c.Engines), uploads: make(chan struct{}, maxUploads), web: echo.New(), bodyTimeout: bodyTimeout,
 	}
 	for _, tenant := range c.Tenants {
 		a.tenants[tenant.Name] = true
@@ -129,7 +132,6 @@ func (a *API) Close() {
 	for _, closer := range a.closers {
 		closer()
 	}
-	_ = a.metrics.provider.Shutdown(context.Background())
 }
 
 // Compile-time check that every operation of the document is implemented.

@@ -104,15 +104,15 @@ func upload(c echo.Context) error {
 			WithNext("leave the engine's own classes out of the jar (scope provided)")
 	}
 	deadlines(c, stall, 2*stall)
-	request.Body = &moving{ReadCloser: request.Body, progress: func() { deadlines(c, stall, 2*stall) }}
+	request.Body = &moving{ReadCloser: request.Body, progress: func() { deadlines(c, stall, 2*stall) }, end: func() { readFreely(c) }}
 	return nil
 }
 
-// moving calls progress from time to time while it is read.
+// moving calls progress from time to time while it is read, and end at its end.
 type moving struct {
 	io.ReadCloser
-	progress func()
-	since    time.Time
+	progress, end func()
+	since         time.Time
 }
 
 func (m *moving) Read(b []byte) (int, error) {
@@ -120,6 +120,9 @@ func (m *moving) Read(b []byte) (int, error) {
 	if n > 0 && time.Since(m.since) > time.Second {
 		m.since = time.Now()
 		m.progress()
+	}
+	if err != nil {
+		m.end()
 	}
 	return n, err
 }

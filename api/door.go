@@ -16,7 +16,7 @@ import (
 // Limits of a request. Uploads have their own: see artifacts.go.
 const (
 	maxBody      = 1 << 20
-	readTimeout  = 30 * time.Second
+	bodyTimeout  = 30 * time.Second
 	writeTimeout = maxWait + 30*time.Second
 )
 
@@ -47,8 +47,7 @@ func (a *API) doors(document *openapi3.T) (map[string][]echo.MiddlewareFunc, err
 			if !known {
 				return nil, failure.New(failure.Internal, "%s %s has no x-sluice-role", method, path)
 			}
-			check := schema{document, path, item, method, operation}
-			doors[operation.OperationID] = []echo.MiddlewareFunc{a.door(needed, check)}
+			doors[operation.OperationID] = []echo.MiddlewareFunc{a.door(needed, newSchema(document, path, item, method, operation))}
 		}
 	}
 	return doors, nil
@@ -66,12 +65,15 @@ func (a *API) door(needed role, check schema) echo.MiddlewareFunc {
 				c.SetRequest(c.Request().WithContext(withPrincipal(c.Request().Context(), p)))
 			}
 			if check.operation.OperationID != uploadOperation {
-				limit(c)
+				a.limit(c)
 			} else if err := upload(c); err != nil {
 				return err
 			}
 			if err := check.request(c); err != nil {
 				return err
+			}
+			if check.operation.OperationID != uploadOperation {
+				readFreely(c)
 			}
 			return next(c)
 		}
@@ -108,10 +110,10 @@ func (a *API) admit(c echo.Context, needed role) (principal, error) {
 }
 
 // limit bounds a small request in bytes and time.
-func limit(c echo.Context) {
+func (a *API) limit(c echo.Context) {
 	request := c.Request()
 	request.Body = http.MaxBytesReader(c.Response(), request.Body, maxBody)
-	deadlines(c, readTimeout, writeTimeout)
+	deadlines(c, a.bodyTimeout, writeTimeout)
 }
 
 // deadlines sets the connection's; a recorder in a test has none.
@@ -119,4 +121,11 @@ func deadlines(c echo.Context, read, write time.Duration) {
 	control := http.NewResponseController(c.Response())
 	_ = control.SetReadDeadline(time.Now().Add(read))
 	_ = control.SetWriteDeadline(time.Now().Add(write))
+}
+
+// readFreely takes the read deadline away once the body is read: net/http goes on
+// reading to notice a client that hangs up, and a deadline that passes meanwhile
+// would end the request's context, for example that of a long poll.
+func readFreely(c echo.Context) {
+	_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Time{})
 }

@@ -24,8 +24,12 @@ const (
 // answerError is the one place where an error becomes an answer.
 func (a *API) answerError(err error, c echo.Context) {
 	f := asFailure(err)
-	if f.Code == failure.Internal {
+	switch f.Code {
+	case failure.Internal:
 		a.log.ErrorContext(c.Request().Context(), "internal error", "error", err, "request", requestID(c), "route", c.Path())
+	case failure.Unavailable:
+		a.log.WarnContext(c.Request().Context(), "unavailable", "error", err, "request", requestID(c), "route", c.Path())
+	default: // the caller's doing: the request's line is enough
 	}
 	if c.Response().Committed {
 		return // too late; the log has it

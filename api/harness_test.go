@@ -31,7 +31,7 @@ const (
 	adminToken    = "admin-of-all"
 )
 
-const tokensFile = `tokens:
+const tokensFile = `tokens: # SHA-256 of tokens
 - {sha256: %s, subject: vera, tenant: shop, role: viewer}
 - {sha256: %s, subject: otto, tenant: shop, role: operator}
 - {sha256: %s, subject: anna, tenant: "*", role: admin}
@@ -87,6 +87,8 @@ type world struct {
 }
 
 // assemble makes an API of the parts given; a database that is away when none is.
+//
+//nolint:unparam // the contract tests give a store
 func assemble(t *testing.T, records *store.Store, temporal Temporal) *world {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tokens.yaml")
@@ -118,7 +120,7 @@ type answer struct {
 
 func (w *world) do(token, method, path, body string, headers ...string) answer {
 	w.t.Helper()
-	request := httptest.NewRequest(method, path, strings.NewReader(body))
+	request := httptest.NewRequestWithContext(w.t.Context(), method, path, strings.NewReader(body))
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
@@ -146,12 +148,6 @@ func (a answer) problem(code failure.Code) problem.Problem {
 	require.NotEmpty(a.t, p.Instance)
 	require.NotEmpty(a.t, a.Header().Get("X-Request-Id"))
 	return p
-}
-
-func (a answer) json(status int, into any) {
-	a.t.Helper()
-	require.Equal(a.t, status, a.Code, a.Body.String())
-	require.NoError(a.t, json.Unmarshal(a.Body.Bytes(), into))
 }
 
 func fieldNames(p problem.Problem) []string {

@@ -45,8 +45,8 @@ func (a *API) checkJob(ctx context.Context, ref job.Ref, site string, spec job.S
 	}
 	wrong = append(wrong, a.checkSite(site)...)
 	wrong = append(wrong, spec.Validate("/spec", a.engines)...)
-	if _, err := job.ParseDigest(spec.Artifact); err != nil {
-		return wrong, nil // said already
+	if _, bad := job.ParseDigest(spec.Artifact); bad != nil {
+		return wrong, nil // Validate said it
 	}
 	_, err := a.artifacts.Stat(ctx, ref.Tenant, spec.Artifact)
 	if failure.CodeOf(err) == failure.NotFound {

@@ -20,7 +20,6 @@ import (
 // metrics of the api, served in Prometheus' format.
 type metrics struct {
 	registry *prometheus.Registry
-	provider *sdk.MeterProvider
 	requests metric.Float64Histogram
 	uploaded metric.Int64Counter
 }
@@ -32,8 +31,7 @@ func newMetrics() (*metrics, error) {
 	if err != nil {
 		return nil, failure.Wrap(failure.Internal, err, "metrics")
 	}
-	provider := sdk.NewMeterProvider(sdk.WithReader(reader))
-	meter := provider.Meter("sluice/api")
+	meter := sdk.NewMeterProvider(sdk.WithReader(reader)).Meter("sluice/api")
 	requests, err := meter.Float64Histogram("sluice.api.request.duration", metric.WithUnit("s"),
 		metric.WithDescription("Time to answer, by operation and status"),
 		metric.WithExplicitBucketBoundaries(.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300))
@@ -44,7 +42,7 @@ func newMetrics() (*metrics, error) {
 	if err != nil {
 		return nil, failure.Wrap(failure.Internal, err, "metrics")
 	}
-	return &metrics{registry: registry, provider: provider, requests: requests, uploaded: uploaded}, nil
+	return &metrics{registry: registry, requests: requests, uploaded: uploaded}, nil
 }
 
 func (m *metrics) count(operation string, status int, took time.Duration) {

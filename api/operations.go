@@ -106,7 +106,7 @@ func (a *API) notStarted(ctx context.Context, row store.Operation, err error, ke
 		return f
 	}
 	if f.Code == failure.Unavailable {
-		f.With("idempotencyKey", key).With("operation", row.ID).With("link", operationPath(row.Tenant, row.ID)).
+		f = f.With("idempotencyKey", key).With("operation", row.ID).With("link", operationPath(row.Tenant, row.ID)).
 			WithNext("send the same request with Idempotency-Key %s: that is safe, whatever happened", key)
 	}
 	return f
@@ -116,7 +116,7 @@ func (a *API) notStarted(ctx context.Context, row store.Operation, err error, ke
 func linked(err error, tenant string) error {
 	f := failure.Of(err)
 	if id := f.Details["operation"]; id != "" {
-		f.With("link", operationPath(tenant, id))
+		f = f.With("link", operationPath(tenant, id))
 	}
 	return f
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -19,13 +20,12 @@ import (
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"sluice/activities"
-	"sluice/activities/record"
 	"sluice/api/internal/gen"
 	"sluice/internal/failure"
 	"sluice/internal/failure/ontemporal"
@@ -116,9 +116,8 @@ func double(ctx workflow.Context, in upgrade.Input) (upgrade.Progress, error) {
 		return p, err
 	}
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: 10 * time.Second})
-	var claim activities.ClaimOut
-	in2 := activities.ClaimIn{Operation: in.Operation, RunID: workflow.GetInfo(ctx).WorkflowExecution.RunID}
-	if err := workflow.ExecuteActivity(ctx, activities.Claim.Name, in2).Get(ctx, &claim); err != nil || !claim.Won {
+	run, holder := workflow.GetInfo(ctx).WorkflowExecution.RunID, ""
+	if err := workflow.ExecuteActivity(ctx, "claim", in.Operation, run).Get(ctx, &holder); err != nil || holder != run {
 		return p, err
 	}
 	p.Phase, p.Version = job.Preparing, 2
@@ -140,7 +139,13 @@ func double(ctx workflow.Context, in upgrade.Input) (upgrade.Progress, error) {
 	if err != nil {
 		return p, err
 	}
-	return p, workflow.ExecuteActivity(ctx, activities.Finish.Name, activities.FinishIn{Operation: in.Operation, Phase: p.Phase, Result: result}).Get(ctx, nil)
+	return p, workflow.ExecuteActivity(ctx, "finish", in.Operation, p.Phase, result).Get(ctx, nil)
+}
+
+func (a answer) json(status int, into any) {
+	a.t.Helper()
+	require.Equal(a.t, status, a.Code, a.Body.String())
+	require.NoError(a.t, json.Unmarshal(a.Body.Bytes(), into))
 }
 
 type stage struct {
@@ -162,7 +167,8 @@ func newStage(t *testing.T) *stage {
 func (s *stage) work() worker.Worker {
 	w := worker.New(s.temporal, job.FlowQueue, worker.Options{})
 	w.RegisterWorkflowWithOptions(double, workflow.RegisterOptions{Name: upgrade.WorkflowName})
-	(&record.Activities{Store: s.records, Namespaces: map[string]string{"shop": "shop"}}).Register(w)
+	w.RegisterActivityWithOptions(s.records.Claim, activity.RegisterOptions{Name: "claim"})
+	w.RegisterActivityWithOptions(s.records.Finish, activity.RegisterOptions{Name: "finish"})
 	require.NoError(s.t, w.Start())
 	s.t.Cleanup(w.Stop)
 	return w
@@ -231,7 +237,9 @@ func TestAnOperationFromStartToEnd(t *testing.T) {
 
 	// A long poll answers when something changes, not before and not at its end.
 	changed := make(chan gen.Operation)
-	go func() { changed <- s.operation(accepted.Operation, fmt.Sprintf("?wait=30s&version=%d", o.Progress.Version)) }()
+	go func() {
+		changed <- s.operation(accepted.Operation, fmt.Sprintf("?wait=30s&version=%d", o.Progress.Version))
+	}()
 	began := time.Now()
 	s.step()
 	next := <-changed
@@ -241,6 +249,8 @@ func TestAnOperationFromStartToEnd(t *testing.T) {
 	same := s.operation(accepted.Operation, fmt.Sprintf("?wait=300ms&version=%d", next.Progress.Version))
 	require.Equal(t, next.Progress.Version, same.Progress.Version)
 	require.GreaterOrEqual(t, time.Since(quietly), 300*time.Millisecond)
+
+	s.overTheWire(self, next.Progress.Version)
 
 	s.do(operatorToken, "POST", self+"/retry", "").problem(failure.Refused)
 	s.step()
@@ -260,6 +270,25 @@ func TestAnOperationFromStartToEnd(t *testing.T) {
 	s.do(operatorToken, "POST", "/v1/tenants/shop/operations/"+second.Operation+"/cancel", `{"reason":"changed my mind"}`)
 	canceled := s.reaches(second.Operation, job.Canceled)
 	require.Equal(t, []string{"changed my mind (by otto)"}, canceled.Progress.Evidence)
+}
+
+// overTheWire long-polls for longer than a body may take to arrive.
+func (s *stage) overTheWire(path string, version int64) {
+	s.t.Helper()
+	s.api.bodyTimeout = 100 * time.Millisecond
+	defer func() { s.api.bodyTimeout = bodyTimeout }()
+	server := httptest.NewServer(s.api.web)
+	defer server.Close()
+	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, fmt.Sprintf("%s%s?wait=700ms&version=%d", server.URL, path, version), nil)
+	require.NoError(s.t, err)
+	request.Header.Set("Authorization", "Bearer "+viewerToken)
+	response, err := server.Client().Do(request)
+	require.NoError(s.t, err)
+	defer func() { _ = response.Body.Close() }()
+	require.Equal(s.t, http.StatusOK, response.StatusCode)
+	var o gen.Operation
+	require.NoError(s.t, json.NewDecoder(response.Body).Decode(&o))
+	require.Equal(s.t, version, o.Progress.Version)
 }
 
 func TestARepeatAfterALostStartStartsTheSameOperation(t *testing.T) {
@@ -363,4 +392,3 @@ func TestJobsOverHTTP(t *testing.T) {
 	require.Len(t, profiles.Items, 2)
 	require.True(t, profiles.Items[1].BuiltIn)
 }
-

@@ -93,8 +93,9 @@ func changes(kind enums.EventType) bool {
 		enums.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED, enums.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
 		enums.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED, enums.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 func (a *API) historyLength(ctx context.Context, row store.Operation) int64 {

@@ -12,7 +12,8 @@ import (
 
 // Run serves until ctx ends, then lets requests in flight finish.
 func (a *API) Run(ctx context.Context) error {
-	listener, err := net.Listen("tcp", a.config.Listen)
+	var network net.ListenConfig
+	listener, err := network.Listen(ctx, "tcp", a.config.Listen)
 	if err != nil {
 		return failure.Wrap(failure.Unavailable, err, "can't listen")
 	}
@@ -22,7 +23,7 @@ func (a *API) Run(ctx context.Context) error {
 	a.log.Info("api listens", "address", listener.Addr().String())
 
 	if a.config.MetricsListen != "" {
-		metrics, err := net.Listen("tcp", a.config.MetricsListen)
+		metrics, err := network.Listen(ctx, "tcp", a.config.MetricsListen)
 		if err != nil {
 			_ = servers[0].Close()
 			return failure.Wrap(failure.Unavailable, err, "can't listen for metrics")
@@ -40,7 +41,7 @@ func (a *API) Run(ctx context.Context) error {
 	case failed = <-stopped:
 	}
 	a.ready.Store(false)
-	a.shutdown(servers)
+	a.shutdown(context.WithoutCancel(ctx), servers)
 	if failed != nil && !errors.Is(failed, http.ErrServerClosed) {
 		return failure.Wrap(failure.Unavailable, failed, "the server stopped")
 	}
@@ -55,8 +56,8 @@ func (a *API) server(handler http.Handler) *http.Server {
 	}
 }
 
-func (a *API) shutdown(servers []*http.Server) {
-	ctx, cancel := context.WithTimeout(context.Background(), a.config.ShutdownGrace)
+func (a *API) shutdown(ctx context.Context, servers []*http.Server) {
+	ctx, cancel := context.WithTimeout(ctx, a.config.ShutdownGrace)
 	defer cancel()
 	for _, server := range servers {
 		if err := server.Shutdown(ctx); err != nil {

@@ -131,8 +131,16 @@ func (a *API) busy(ref job.Ref, holder string) *failure.Error {
 // unreachable maps a failed call to Temporal; consequence says what is unknown.
 func unreachable(err error, consequence string) *failure.Error {
 	var exhausted *serviceerror.ResourceExhausted
-	if errors.As(err, &exhausted) {
+	var wrong *serviceerror.InvalidArgument
+	var namespace *serviceerror.NamespaceNotFound
+	var denied *serviceerror.PermissionDenied
+	switch {
+	case errors.As(err, &exhausted):
 		return failure.Wrap(failure.Unavailable, err, "Temporal is overloaded: %s", consequence)
+	case errors.As(err, &wrong), errors.As(err, &namespace), errors.As(err, &denied):
+		// Not set up for us: search attributes, namespace or rights are missing. No
+		// repeat helps; the log says which.
+		return failure.Wrap(failure.Internal, err, "Temporal refuses us")
 	}
 	return failure.Wrap(failure.Unavailable, err, "Temporal can't be reached: %s", consequence)
 }

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"sync"
-	"time"
 
 	"sigs.k8s.io/yaml"
 
@@ -118,7 +117,7 @@ func (t *tokens) read(info os.FileInfo) error {
 		return err
 	}
 	t.seen, t.known = info, known
-	t.log.Info("tokens read", "count", len(known), "at", time.Now().UTC().Format(time.RFC3339))
+	t.log.Info("tokens read", "count", len(known))
 	return nil
 }
 

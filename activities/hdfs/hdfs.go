@@ -4,8 +4,6 @@ package hdfs
 
 import (
 	"context"
-	"path"
-	"strings"
 
 	"go.temporal.io/sdk/activity"
 
@@ -80,15 +78,5 @@ func (a *Activities) FindSnapshot(ctx context.Context, in activities.FindSnapsho
 	if err != nil {
 		return activities.FindSnapshotOut{}, err
 	}
-	return activities.FindSnapshotOut{Path: authority(in.Directory) + path.Clean(found.Directory), CheckpointID: found.CheckpointID}, nil
-}
-
-// authority is "hdfs://host:port" of a location, "" of a plain path.
-func authority(location string) string {
-	rest, ok := strings.CutPrefix(location, "hdfs://")
-	if !ok {
-		return ""
-	}
-	host, _, _ := strings.Cut(rest, "/")
-	return "hdfs://" + host
+	return activities.FindSnapshotOut{Path: found.Location, CheckpointID: found.CheckpointID}, nil
 }

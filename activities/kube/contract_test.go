@@ -55,9 +55,9 @@ func (f *fixture) lease(operation string) activities.LeaseIn {
 	return activities.LeaseIn{Identity: f.identity, Operation: operation}
 }
 
-func (f *fixture) generation(operation string, number int, workers bool) activities.GenerationIn {
+func (f *fixture) generation(workers bool) activities.GenerationIn {
 	return activities.GenerationIn{
-		Identity: f.identity, Operation: operation, Generation: number, Workers: workers,
+		Identity: f.identity, Operation: "op", Generation: 1, Workers: workers,
 		Revision: job.Revision{Number: 1, Digest: "sha256:1", Spec: job.Spec{Engine: flink}},
 		Profile: job.Profile{Name: "small", JobManager: job.Role{CPU: "100m", MemoryMiB: 640},
 			TaskManager: job.TaskManager{Role: job.Role{CPU: "100m", MemoryMiB: 768}, Replicas: 1, Slots: 2}, Parallelism: 1},
@@ -174,11 +174,11 @@ func TestGeneration(t *testing.T) {
 
 	// Cold: without TaskManagers first.
 	f.Requests()
-	out, err := f.ApplyGeneration(ctx, f.generation("op", 1, false))
+	out, err := f.ApplyGeneration(ctx, f.generation(false))
 	require.NoError(t, err)
 	require.EqualValues(t, 12, f.Requests(), "API requests of a generation without TaskManagers")
 	require.Len(t, out.Objects, 11)
-	again, err := f.ApplyGeneration(ctx, f.generation("op", 1, true))
+	again, err := f.ApplyGeneration(ctx, f.generation(true))
 	require.NoError(t, err)
 	require.EqualValues(t, 14, f.Requests(), "of a repeat (it reads the root) with TaskManagers")
 	require.Equal(t, out.RootUID, again.RootUID)
@@ -203,13 +203,13 @@ func TestGeneration(t *testing.T) {
 	require.ErrorContains(t, err, "sluice/agent:there-is-none")
 
 	// Somebody's change of what is ours is shown, not overwritten.
-	f.edit(t, "orders-g1-jobmanager", `{"spec":{"revisionHistoryLimit":3}}`)
-	_, err = f.ApplyGeneration(ctx, f.generation("op", 1, true))
+	f.edit(t, "orders-g1-jobmanager", `,"spec":{"revisionHistoryLimit":3}`)
+	_, err = f.ApplyGeneration(ctx, f.generation(true))
 	require.Equal(t, failure.Conflict, failure.CodeOf(err))
 	require.ErrorContains(t, err, "somebodys-editor")
 	require.ErrorContains(t, err, ".spec.revisionHistoryLimit")
-	f.edit(t, "orders-g1-jobmanager", `{"spec":{"revisionHistoryLimit":0},"metadata":{"managedFields":[{}]}}`)
-	_, err = f.ApplyGeneration(ctx, f.generation("op", 1, true))
+	f.edit(t, "orders-g1-jobmanager", "") // given up
+	_, err = f.ApplyGeneration(ctx, f.generation(true))
 	require.NoError(t, err)
 
 	// Workers away, twice, and back.
@@ -220,7 +220,7 @@ func TestGeneration(t *testing.T) {
 	}
 	f.gone(t, manifest.Selector(manifest.Of(f.identity, 1), manifest.TaskManager))
 	require.NotEmpty(t, record.of("taskmanager"))
-	_, err = f.ApplyGeneration(ctx, f.generation("op", 1, true))
+	_, err = f.ApplyGeneration(ctx, f.generation(true))
 	require.NoError(t, err, "the platform owns replicas before and after scaling")
 	f.await(t, 1, "taskmanager")
 
@@ -234,7 +234,7 @@ func TestGeneration(t *testing.T) {
 	f.gone(t, manifest.GenerationSelector(manifest.Of(f.identity, 1)))
 	require.NotEmpty(t, record.of("jobmanager"))
 	f.collected(t)
-	_, err = f.ApplyGeneration(ctx, f.generation("op", 1, true))
+	_, err = f.ApplyGeneration(ctx, f.generation(true))
 	require.Equal(t, failure.Refused, failure.CodeOf(err))
 	_, err = f.Admin.CoreV1().ConfigMaps(f.Namespace).Get(ctx, "orders-g1", meta.GetOptions{})
 	require.True(t, apierrors.IsNotFound(err), "the late apply's root is taken back")
@@ -246,7 +246,7 @@ func TestLateApplyIsCollected(t *testing.T) {
 	f, ctx := given(t), t.Context()
 	_, err := f.ReserveGeneration(ctx, f.lease("op"))
 	require.NoError(t, err)
-	in := f.generation("op", 1, false)
+	in := f.generation(false)
 	out, err := f.ApplyGeneration(ctx, in)
 	require.NoError(t, err)
 	_, err = f.RemoveGeneration(ctx, activities.GenerationRef{Identity: f.identity, Generation: 1})
@@ -261,7 +261,7 @@ func TestGenerationMadeForAnotherRevision(t *testing.T) {
 	f, ctx := given(t), t.Context()
 	_, err := f.ReserveGeneration(ctx, f.lease("op"))
 	require.NoError(t, err)
-	in := f.generation("op", 1, false)
+	in := f.generation(false)
 	_, err = f.ApplyGeneration(ctx, in)
 	require.NoError(t, err)
 	in.Revision.Digest = "sha256:2"
@@ -297,9 +297,13 @@ func (f *fixture) awaitError(t *testing.T, generation int, roles ...string) (act
 	return out, err
 }
 
-func (f *fixture) edit(t *testing.T, deployment, patch string) {
+// edit is kubectl apply --server-side --force-conflicts by somebody else.
+func (f *fixture) edit(t *testing.T, deployment, fields string) {
 	t.Helper()
-	_, err := f.Admin.AppsV1().Deployments(f.Namespace).Patch(t.Context(), deployment, types.MergePatchType, []byte(patch), meta.PatchOptions{FieldManager: "somebodys-editor"})
+	force := true
+	patch := fmt.Sprintf(`{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":%q}%s}`, deployment, fields)
+	_, err := f.Admin.AppsV1().Deployments(f.Namespace).Patch(t.Context(), deployment, types.ApplyPatchType, []byte(patch),
+		meta.PatchOptions{FieldManager: "somebodys-editor", Force: &force})
 	require.NoError(t, err)
 }
 

@@ -28,7 +28,7 @@ import (
 //  2. the Lease: a retired generation must not come back. Read after the root was
 //     made: whoever retires it later deletes a root that is already there
 //  3. what pods need to start: account, rights, configuration, keys, addresses
-//  4. the Deployments
+//  4. the Deployments, and what needs something of round 3
 func (a *Activities) ApplyGeneration(ctx context.Context, in activities.GenerationIn) (activities.GenerationOut, error) {
 	input, err := a.input(in)
 	if err != nil {
@@ -92,12 +92,13 @@ func objects(input manifest.Input, rootUID string, workers bool) (first, second 
 	first = []managed{
 		{manifest.ManagerJob, input.ServiceAccount()},
 		{manifest.ManagerJob, input.AccessRole()},
-		{manifest.ManagerJob, input.AccessBinding()},
 		{manifest.ManagerGeneration, config},
 		{manifest.ManagerGeneration, input.JobManagerService(rootUID)},
 		{manifest.ManagerGeneration, input.ClientService(rootUID)},
 	}
 	second = []managed{
+		// After its role: Kubernetes looks at what a binding gives away.
+		{manifest.ManagerJob, input.AccessBinding()},
 		{manifest.ManagerGeneration, jobManager},
 		{manifest.ManagerGeneration, input.AgentDeployment(rootUID)},
 		{manifest.ManagerGeneration, input.JobManagerBudget(rootUID)},

@@ -18,8 +18,9 @@ func main() {
 	file := flag.String("config", "", "configuration file (YAML); SLUICE_* variables override it")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, *file); err != nil {
+	err := run(ctx, *file)
+	stop()
+	if err != nil {
 		slog.Error("sluice-api ends", "error", err)
 		os.Exit(1)
 	}
@@ -31,10 +32,10 @@ func run(ctx context.Context, file string) error {
 		return err
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.Level()})).With("process", "sluice-api", "version", version.Version)
-	a, err := api.New(c, log)
+	a, err := api.New(c, log) //nolint:contextcheck // each request has its own context
 	if err != nil {
 		return err
 	}
-	defer a.Close()
+	defer a.Close() //nolint:contextcheck // nothing in it waits
 	return a.Run(ctx)
 }

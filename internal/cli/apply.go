@@ -1,4 +1,4 @@
-package cli
+package cli //nolint:bodyclose // read closes the body of every answer
 
 import (
 	"bufio"
@@ -122,7 +122,7 @@ func readFile(name string) ([]byte, error) {
 		}
 		return content, nil
 	}
-	content, err := os.ReadFile(name)
+	content, err := os.ReadFile(name) //nolint:gosec // the user names the file
 	if err != nil {
 		return nil, usage("%v", err)
 	}

@@ -1,6 +1,6 @@
 // Package cli is the sluice command: it talks to the api only, and prints what
 // it is told. It decides nothing but how to show things.
-package cli
+package cli //nolint:bodyclose // read closes the body of every answer
 
 import (
 	"context"
@@ -27,7 +27,8 @@ type app struct {
 const about = `Runs the life of stream-processing jobs through the Sluice api.
 
 The address of the api is taken from --server or SLUICE_SERVER, the tenant from
---tenant or SLUICE_TENANT, the token from --token-file or SLUICE_TOKEN.
+--tenant or SLUICE_TENANT, the token from --token-file, SLUICE_TOKEN_FILE or
+SLUICE_TOKEN.
 
 Exit codes:
   0  done
@@ -41,7 +42,7 @@ Exit codes:
 // Main runs the command and returns the exit code.
 func Main(ctx context.Context, args []string, out, errors io.Writer) int {
 	a := &app{out: out, err: errors}
-	root := a.root()
+	root := a.root() //nolint:contextcheck // commands take the context that ExecuteContext gives them
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errors)
@@ -61,7 +62,7 @@ func (a *app) root() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.server, "server", os.Getenv("SLUICE_SERVER"), "address of the api, http(s)://host:port (SLUICE_SERVER)")
 	flags.StringVar(&a.tenant, "tenant", os.Getenv("SLUICE_TENANT"), "tenant (SLUICE_TENANT)")
-	flags.StringVar(&a.tokenFile, "token-file", "", "file that holds the token (else SLUICE_TOKEN)")
+	flags.StringVar(&a.tokenFile, "token-file", os.Getenv("SLUICE_TOKEN_FILE"), "file that holds the token (SLUICE_TOKEN_FILE; else SLUICE_TOKEN)")
 	flags.StringVarP(&a.output, "output", "o", table, "table, json or yaml")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
 	root.AddCommand(a.artifactCommand(), a.applyCommand(), a.getCommand(), a.opCommand(), a.versionCommand())

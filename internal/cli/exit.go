@@ -43,8 +43,9 @@ func exitCode(err error) int {
 		return exitNotFound
 	case failure.Unavailable, failure.Unknown:
 		return exitUnreachable
+	default:
+		return exitFailed
 	}
-	return exitFailed
 }
 
 // printError shows a problem with its fields and what to do.

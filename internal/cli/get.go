@@ -1,4 +1,4 @@
-package cli
+package cli //nolint:bodyclose // read closes the body of every answer
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package cli
+package cli //nolint:bodyclose // read closes the body of every answer
 
 import (
 	"context"
@@ -79,8 +79,9 @@ func (a *app) conclude(o apiclient.Operation, to io.Writer) error {
 		return nil
 	case job.Waiting:
 		return ended{exitWaiting}
+	default:
+		return ended{exitFailed}
 	}
-	return ended{exitFailed}
 }
 
 func printEnd(w io.Writer, o apiclient.Operation) {

@@ -22,6 +22,7 @@ const (
 	TriggerSavepoint  Name = "trigger-savepoint"   // id: job.TriggerID
 	TriggerCheckpoint Name = "trigger-checkpoint"  // id: job.TriggerID
 	WriteRecord       Name = "write-record"        // id: primary keys
+	ReleaseProof      Name = "release-proof"       // id: UID of the pod whose finalizer goes
 )
 
 // Do makes the call. id is the effect's id; it is what makes a repeat harmless.

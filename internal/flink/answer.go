@@ -11,27 +11,27 @@ import (
 	"sluice/internal/failure"
 )
 
-// Answer is a refusal in Flink's own words; it is in the chain of the failures
+// AnswerError is a refusal in Flink's own words; it is in the chain of the failures
 // that are proven answers.
-type Answer struct {
+type AnswerError struct {
 	Status int
 	Text   string // messages and stack traces
 }
 
 // Error is the status and the root cause.
-func (a *Answer) Error() string { return fmt.Sprintf("HTTP %d: %s", a.Status, RootCause(a.Text)) }
+func (a *AnswerError) Error() string { return fmt.Sprintf("HTTP %d: %s", a.Status, RootCause(a.Text)) }
 
-func answerOf(status int, data []byte) *Answer {
+func answerOf(status int, data []byte) *AnswerError {
 	var body struct {
 		Errors []string `json:"errors"`
 	}
 	if json.Unmarshal(data, &body) == nil && len(body.Errors) > 0 {
-		return &Answer{Status: status, Text: strings.Join(body.Errors, "\n")}
+		return &AnswerError{Status: status, Text: strings.Join(body.Errors, "\n")}
 	}
-	return &Answer{Status: status, Text: string(data[:min(len(data), 2000)])}
+	return &AnswerError{Status: status, Text: string(data[:min(len(data), 2000)])}
 }
 
-func (a *Answer) has(words ...string) bool {
+func (a *AnswerError) has(words ...string) bool {
 	for _, word := range words {
 		if strings.Contains(a.Text, word) {
 			return true
@@ -42,7 +42,7 @@ func (a *Answer) has(words ...string) bool {
 
 // judge turns Flink's refusal into a failure. Flink answers HTTP 500 as well for
 // a main that threw as for its own time-outs: only the text tells.
-func judge(kind kind, a *Answer, request *http.Request) error {
+func judge(kind kind, a *AnswerError, request *http.Request) error {
 	what := request.Method + " " + request.URL.Path
 	switch {
 	case a.has("DuplicateJobSubmissionException", "DuplicateApplicationSubmissionException"):
@@ -70,14 +70,14 @@ func judge(kind kind, a *Answer, request *http.Request) error {
 
 // IsDuplicate says that Flink had a job of this id already.
 func IsDuplicate(err error) bool {
-	var a *Answer
+	var a *AnswerError
 	return errors.As(err, &a) && a.has("DuplicateJobSubmissionException", "DuplicateApplicationSubmissionException")
 }
 
 // IsJarMissing says that the JobManager doesn't have the jar: it restarted, and
 // forgot all uploads.
 func IsJarMissing(err error) bool {
-	var a *Answer
+	var a *AnswerError
 	return errors.As(err, &a) && a.has("Jar file ") && a.has(" does not exist")
 }
 

@@ -1,6 +1,6 @@
 // Package flink is a client for the REST interface of one Flink JobManager. Its
 // errors tell apart what Flink said (failure.NotFound, Incompatible, Refused,
-// and Answer with Flink's own words), what can be asked again (Unavailable) and
+// and AnswerError with Flink's own words), what can be asked again (Unavailable) and
 // an effect whose outcome nobody knows (Unknown). It decides nothing and repeats
 // nothing; only the agent uses it.
 package flink

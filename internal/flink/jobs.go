@@ -128,11 +128,20 @@ func (c *Client) Restarts(ctx context.Context, id string) (int64, error) {
 }
 
 // Exception is the root cause of the job's last failure; "" when it had none.
+// While a job restarts, only its history has it.
 func (c *Client) Exception(ctx context.Context, id string) (string, error) {
 	var out struct {
-		Root string `json:"root-exception"`
+		Root    string `json:"root-exception"`
+		History struct {
+			Entries []struct {
+				Trace string `json:"stacktrace"`
+			} `json:"entries"`
+		} `json:"exceptionHistory"`
 	}
 	err := c.get(ctx, "/jobs/"+id+"/exceptions", &out)
+	if out.Root == "" && len(out.History.Entries) > 0 {
+		out.Root = out.History.Entries[0].Trace
+	}
 	return RootCause(out.Root), err
 }
 

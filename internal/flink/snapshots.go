@@ -10,8 +10,8 @@ import (
 	"sluice/internal/failure"
 )
 
-func answerIn(err error) *Answer {
-	var a *Answer
+func answerIn(err error) *AnswerError {
+	var a *AnswerError
 	errors.As(err, &a)
 	return a
 }
@@ -75,7 +75,7 @@ func (o operationStatus) read() Operation {
 	out := Operation{Completed: o.Status.ID == "COMPLETED", Location: o.Operation.Location}
 	for _, t := range []*thrown{o.Operation.Failure, o.Operation.Cause} {
 		if t != nil {
-			answer := &Answer{Text: t.Trace}
+			answer := &AnswerError{Text: t.Trace}
 			out.Cause, out.JobGone = RootCause(t.Trace), answer.has("FlinkJobNotFoundException", "UnavailableDispatcherOperationException")
 			if out.Cause == "" {
 				out.Cause = t.Class

@@ -176,6 +176,7 @@ type trackedReader struct {
 	err error
 }
 
+// ReadAt reads and remembers.
 func (t *trackedReader) ReadAt(b []byte, off int64) (int, error) {
 	n, err := t.ReaderAt.ReadAt(b, off)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -283,6 +284,7 @@ type reader struct {
 	closed  bool
 }
 
+// Read reads on; its errors are failures.
 func (r *reader) Read(b []byte) (int, error) {
 	n, err := r.file.Read(b)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -292,6 +294,7 @@ func (r *reader) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// Close gives the session back.
 func (r *reader) Close() error {
 	if r.closed {
 		return nil
@@ -355,6 +358,7 @@ func newIntake(r io.Reader, limit int64) *intake {
 	return &intake{reader: r, sum: sha256.New(), limit: limit}
 }
 
+// Read reads, hashes and counts.
 func (in *intake) Read(b []byte) (int, error) {
 	n, err := in.reader.Read(b)
 	in.sum.Write(b[:n])

@@ -42,12 +42,12 @@ func (d *dialer) leave() (cut bool) {
 // shut closes every connection and lets no new one be made.
 func (d *dialer) shut() {
 	d.mutex.Lock()
-	defer d.mutex.Unlock()
-	d.closed = true
-	for conn := range d.conns {
+	conns := d.conns
+	d.closed, d.conns = true, nil
+	d.mutex.Unlock()
+	for conn := range conns { // outside the lock: each wants it
 		_ = conn.Close()
 	}
-	d.conns = nil
 }
 
 func (d *dialer) namenode(ctx context.Context, network, address string) (net.Conn, error) {
@@ -82,8 +82,9 @@ type timedConn struct {
 	dialer  *dialer
 }
 
+// Read ends at its deadline.
 func (c *timedConn) Read(b []byte) (int, error) {
-	_ = c.Conn.SetReadDeadline(time.Now().Add(c.timeout))
+	_ = c.SetReadDeadline(time.Now().Add(c.timeout))
 	n, err := c.Conn.Read(b)
 	if err != nil {
 		_ = c.Conn.Close()
@@ -91,8 +92,9 @@ func (c *timedConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// Write ends at its deadline.
 func (c *timedConn) Write(b []byte) (int, error) {
-	_ = c.Conn.SetWriteDeadline(time.Now().Add(c.timeout))
+	_ = c.SetWriteDeadline(time.Now().Add(c.timeout))
 	n, err := c.Conn.Write(b)
 	if err != nil {
 		_ = c.Conn.Close()
@@ -100,6 +102,7 @@ func (c *timedConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// Close also forgets the connection.
 func (c *timedConn) Close() error {
 	c.dialer.mutex.Lock()
 	delete(c.dialer.conns, c) // deleting from a nil map is fine

@@ -263,10 +263,10 @@ func TestVerifyMetadata(t *testing.T) {
 	require.NoError(t, closeFully(ctx, open))
 	verified, err := client.VerifyMetadata(ctx, "hdfs://"+address(t)+try+"/savepoint-1")
 	require.NoError(t, err)
-	require.Equal(t, Metadata{Directory: try + "/savepoint-1", Bytes: int64(len(complete)), Version: 4, CheckpointID: 7}, verified)
+	require.Equal(t, Metadata{Location: "hdfs://" + address(t) + try + "/savepoint-1", Bytes: int64(len(complete)), Version: 4, CheckpointID: 7}, verified)
 	same, err := client.VerifyMetadata(ctx, try+"/savepoint-1/_metadata")
 	require.NoError(t, err)
-	require.Equal(t, verified, same)
+	require.Equal(t, try+"/savepoint-1", same.Location)
 
 	require.NoError(t, closeFully(ctx, write(t, flink, try+"/savepoint-2/_metadata", complete[:10])))
 	_, err = client.VerifyMetadata(ctx, try+"/savepoint-2")
@@ -276,7 +276,7 @@ func TestVerifyMetadata(t *testing.T) {
 	_, err = client.VerifyMetadata(ctx, try+"/savepoint-3")
 	require.Equal(t, failure.Incompatible, failure.CodeOf(err))
 
-	newest, err := client.FindMetadata(ctx, try)
+	newest, err := client.FindMetadata(ctx, "hdfs://"+address(t)+try)
 	require.NoError(t, err)
 	require.Equal(t, verified, newest)
 	found, err = client.FindAnyMetadata(ctx, uid)
@@ -328,7 +328,7 @@ type proxy struct {
 
 func newProxy(t *testing.T, to string) *proxy {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	p := &proxy{listener: listener}
 	t.Cleanup(func() { _ = listener.Close(); p.cut() })
@@ -338,7 +338,7 @@ func newProxy(t *testing.T, to string) *proxy {
 			if err != nil {
 				return
 			}
-			out, err := net.Dial("tcp", to)
+			out, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", to)
 			if err != nil {
 				_ = in.Close()
 				continue

@@ -88,7 +88,7 @@ func (r remote) Message() string   { return "message\n\tat line" }
 
 // A NameNode that takes connections and never answers must not hold a caller.
 func TestFrozenNameNode(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = listener.Close() }()
 	client, err := New(Config{Addresses: []string{listener.Addr().String()}, User: "sluice", Timeout: 150 * time.Millisecond})
@@ -103,7 +103,7 @@ func TestFrozenNameNode(t *testing.T) {
 
 // Nor does a context that ends before the wire's own deadline.
 func TestContextCutsOffFrozenNameNode(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = listener.Close() }()
 	client, err := New(Config{Addresses: []string{listener.Addr().String()}, User: "sluice", Timeout: time.Hour})
@@ -118,7 +118,7 @@ func TestContextCutsOffFrozenNameNode(t *testing.T) {
 }
 
 func TestNameNodeAway(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, listener.Close())
 	client, err := New(Config{Addresses: []string{listener.Addr().String()}, User: "sluice"})

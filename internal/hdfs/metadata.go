@@ -18,7 +18,7 @@ const metadataName = "_metadata"
 
 // Metadata is what the head of a snapshot's _metadata says.
 type Metadata struct {
-	Directory    string // path of the snapshot, without scheme
+	Location     string // of the snapshot's directory, spelled (hdfs://host:port or not) as it was asked for
 	Bytes        int64
 	Version      int32 // of the format: 2 … 6
 	CheckpointID int64
@@ -76,7 +76,7 @@ func (c *Client) VerifyMetadata(ctx context.Context, location string) (Metadata,
 	if err != nil {
 		return Metadata{}, failure.New(failure.Incompatible, "%s %v", name, err).WithNext(incompleteNextStep)
 	}
-	found.Directory, found.Bytes = directory, size
+	found.Location, found.Bytes = authority(location)+directory, size
 	return found, nil
 }
 
@@ -120,7 +120,7 @@ func (c *Client) FindMetadata(ctx context.Context, location string) (Metadata, e
 	}
 	best := Metadata{CheckpointID: -1}
 	for _, candidate := range candidates {
-		found, err := c.VerifyMetadata(ctx, candidate)
+		found, err := c.VerifyMetadata(ctx, authority(location)+candidate)
 		switch failure.CodeOf(err) {
 		case "":
 			if found.CheckpointID > best.CheckpointID {

@@ -33,3 +33,13 @@ func Path(location string) (string, error) {
 	}
 	return name, nil
 }
+
+// authority is the "hdfs://host:port" of a location, "" of a plain path.
+func authority(location string) string {
+	rest, ok := strings.CutPrefix(location, "hdfs://")
+	if !ok {
+		return ""
+	}
+	host, _, _ := strings.Cut(rest, "/")
+	return "hdfs://" + host
+}

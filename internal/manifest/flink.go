@@ -43,6 +43,11 @@ func (in Input) FlinkOptions() (map[string]string, error) {
 		// Reports classes still used after a job ended, by failing them: Hadoop's
 		// client threads outlive jobs and trip over it.
 		"classloader.check-leaked-classloader": "false",
+		// HDFS's client waits 400 ms before it first asks again whether a file's
+		// last block has arrived: most of a small checkpoint's time. From 10 ms it
+		// needs more doublings to be as patient in the end (20 s).
+		"flink.hadoop.dfs.client.block.write.locateFollowingBlock.initial.delay.ms": "10",
+		"flink.hadoop.dfs.client.block.write.locateFollowingBlock.retries":          "11",
 	}
 	for option, value := range in.Revision.Spec.Options {
 		if job.OwnedOption(option) == "" { // refused at the API; here the platform's word counts
@@ -114,7 +119,10 @@ var speedOptions = map[string]string{
 	"heartbeat.interval":                              "2 s",
 	"heartbeat.timeout":                               "10 s",
 	"slot.idle.timeout":                               "10 s",
-	"rest.flamegraph.enabled":                         "false",
+	// A TaskManager calls before its JobManager is ready. Where the network drops
+	// such a call instead of refusing it, TCP would try again after 1, 3, 7, 15 s.
+	"pekko.tcp.timeout":       "2 s",
+	"rest.flamegraph.enabled": "false",
 }
 
 func (in Input) memoryOptions() (map[string]string, error) {

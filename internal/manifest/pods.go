@@ -71,7 +71,7 @@ func (in Input) TaskManagerDeployment(rootUID string) (*apps.DeploymentApplyConf
 	// The data plane's port is the last that a TaskManager opens.
 	container := in.flink(TaskManager, command, in.Profile.TaskManager.CPU, in.Profile.TaskManager.MemoryMiB, "data").
 		WithPorts(named("data", portData), named("rpc", portWorker))
-	return in.deployment(rootUID, TaskManager, int32(in.Profile.TaskManager.Replicas), in.flinkPod(container), []string{ProofFinalizer}), nil //nolint:gosec // validated: ≤ 1000
+	return in.deployment(rootUID, TaskManager, int32(in.Profile.TaskManager.Replicas), in.flinkPod(container), []string{ProofFinalizer}), nil
 }
 
 func (in Input) deployment(rootUID string, role Role, replicas int32, spec *core.PodSpecApplyConfiguration, finalizers []string) *apps.DeploymentApplyConfiguration {
@@ -154,8 +154,7 @@ func (in Input) configVolume(name string, keys ...string) *core.VolumeApplyConfi
 
 // agentFiles is assignment and token as one directory, where agentapi says.
 func (in Input) agentFiles() *core.VolumeApplyConfiguration {
-	directory := path.Dir(agentapi.AssignmentPath)
-	token := strings.TrimPrefix(agentapi.TokenPath, directory+"/")
+	token := strings.TrimPrefix(agentapi.TokenPath, path.Dir(agentapi.AssignmentPath)+"/")
 	return core.Volume().WithName("files").WithProjected(core.ProjectedVolumeSource().
 		WithDefaultMode(0o440).
 		WithSources(

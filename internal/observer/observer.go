@@ -192,7 +192,8 @@ func (o *Observer) notice(object any) {
 	waiting := len(o.pending[key]) > 0
 	o.mutex.Unlock()
 	over, _ := Over(pod)
-	if waiting || over || pod.DeletionTimestamp != nil {
+	terminal := pod.Status.Phase == core.PodSucceeded || pod.Status.Phase == core.PodFailed
+	if waiting || over || terminal {
 		o.queue.Add(key)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
+	"sluice/internal/effect"
 	"sluice/internal/kube"
 	"sluice/internal/manifest"
 	"sluice/internal/store"
@@ -37,8 +38,9 @@ func (o *Observer) settle(ctx context.Context, key cache.ObjectName) error {
 	}
 	over, why := Over(pod)
 	if !over {
-		if pod.DeletionTimestamp != nil {
-			o.config.Log.DebugContext(ctx, "pod waits for proof", "pod", key.String(), "why", why)
+		if pod.Status.Phase == core.PodSucceeded || pod.Status.Phase == core.PodFailed {
+			// Nothing more will come by itself: a person has to look.
+			o.config.Log.WarnContext(ctx, "pod waits for proof of its end", "pod", key.String(), "why", why)
 		}
 		return nil // the next event brings it back
 	}
@@ -114,7 +116,9 @@ func (o *Observer) release(ctx context.Context, pod *core.Pod) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	_, err = o.config.Cluster.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, patch, meta.PatchOptions{FieldManager: "sluice/observer"})
+	_, err = effect.Do(ctx, effect.ReleaseProof, string(pod.UID), func(ctx context.Context) (*core.Pod, error) {
+		return o.config.Cluster.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, patch, meta.PatchOptions{FieldManager: "sluice/observer"})
+	})
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil // gone, or changed: its event comes
 	}

@@ -42,7 +42,7 @@ func (s *Store) ContainerEnds(ctx context.Context, uid string, generation int, i
 	var rows []ContainerEnd
 	query := s.db.NewSelect().Model(&rows).Where("job_uid = ?", uid).OrderExpr("recorded_at, container_id")
 	if len(ids) > 0 {
-		query = query.Where("container_id IN (?)", bun.In(ids))
+		query = query.Where("container_id IN (?)", bun.List(ids))
 	} else {
 		query = query.Where("generation = ?", generation)
 	}

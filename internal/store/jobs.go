@@ -170,7 +170,7 @@ func (s *Store) complete(ctx context.Context, jobs []Job) ([]Job, error) {
 		jobs[i].State = State{JobUID: j.UID, State: New}
 	}
 	var states []State
-	if err := s.db.NewSelect().Model(&states).Where("job_uid IN (?)", bun.In(uids)).Scan(ctx); err != nil {
+	if err := s.db.NewSelect().Model(&states).Where("job_uid IN (?)", bun.List(uids)).Scan(ctx); err != nil {
 		return nil, mapError(err, "the jobs' states")
 	}
 	for _, state := range states {
@@ -181,7 +181,7 @@ func (s *Store) complete(ctx context.Context, jobs []Job) ([]Job, error) {
 		Number int    `bun:"number"`
 	}
 	err := s.db.NewSelect().Table("revisions").Column("job_uid").ColumnExpr("MAX(number) AS number").
-		Where("job_uid IN (?)", bun.In(uids)).Group("job_uid").Scan(ctx, &newest)
+		Where("job_uid IN (?)", bun.List(uids)).Group("job_uid").Scan(ctx, &newest)
 	if err != nil {
 		return nil, mapError(err, "the jobs' revisions")
 	}

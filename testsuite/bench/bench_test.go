@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,7 +34,7 @@ func TestUpgrade(t *testing.T) {
 	}
 	ctx := context.Background()
 	sluice := newSluice(t)
-	plain := newPlain(t, ctx, sluice)
+	plain := newPlain(t, ctx)
 	for _, strategy := range []job.Strategy{job.Warm, job.Cold} {
 		for i := range pairs {
 			if i%2 == 0 { // who goes first alternates too
@@ -150,7 +149,7 @@ type plainSide struct {
 	timings map[job.Strategy][]bench.Timing
 }
 
-func newPlain(t *testing.T, ctx context.Context, sluice *sluiceSide) *plainSide {
+func newPlain(t *testing.T, ctx context.Context) *plainSide {
 	cluster, err := kube.New(kube.Options{Kubeconfig: os.Getenv("KUBECONFIG"), UserAgent: "plain-script"})
 	require.NoError(t, err)
 	w := scenario.Given(t, "shop")
@@ -163,7 +162,7 @@ func newPlain(t *testing.T, ctx context.Context, sluice *sluiceSide) *plainSide 
 	}
 	p.Primer = filepath.Join(os.Getenv("SLUICE_TOP"), "java/primer/target/primer.jar")
 	p.Jar = func(spec job.Spec) string { return w.Jar(spec.Artifact) }
-	sluice.w.Want(http.StatusOK, http.MethodGet, "/profiles/ordinary", nil, &p.Profile)
+	p.Profile = scenario.Small
 	side := &plainSide{t: t, p: p, w: w, timings: map[job.Strategy][]bench.Timing{}}
 	require.NoError(t, p.Start(ctx, side.spec()))
 	w.Records(300)

@@ -98,10 +98,12 @@ func (out *output) line(file string, line []byte) {
 		return
 	}
 	out.records++
-	if out.versions[version] == nil {
-		out.versions[version] = &set{}
+	by := out.versions[string(version)]
+	if by == nil {
+		by = &set{}
+		out.versions[string(version)] = by
 	}
-	out.versions[version].add(number)
+	by.add(number)
 	if !out.numbers.add(number) {
 		out.doubled.add("%d (again by %s in %s)", number, version, file)
 	}
@@ -165,18 +167,19 @@ func describe(version string, numbers *set) Version {
 }
 
 // parseOutput takes `number,key,count,version` apart.
-func parseOutput(line []byte) (number, key, count int64, version string, ok bool) {
-	fields := bytes.Split(line, []byte{','})
-	if len(fields) != 4 || len(fields[3]) == 0 {
-		return 0, 0, 0, "", false
-	}
-	var all [3]int64
-	for i := range all {
-		if all[i], ok = parseNumber(fields[i]); !ok {
-			return 0, 0, 0, "", false
+func parseOutput(line []byte) (number, key, count int64, version []byte, ok bool) {
+	fields := [3]*int64{&number, &key, &count}
+	rest := line
+	for _, value := range fields {
+		var field []byte
+		if field, rest, ok = bytes.Cut(rest, []byte{','}); !ok {
+			return 0, 0, 0, nil, false
+		}
+		if *value, ok = parseNumber(field); !ok {
+			return 0, 0, 0, nil, false
 		}
 	}
-	return all[0], all[1], all[2], string(fields[3]), true
+	return number, key, count, rest, len(rest) > 0 && !bytes.ContainsRune(rest, ',')
 }
 
 // parseNumber is strict: digits only, no sign, no space. Zero-filled blocks of a broken disk must not pass as numbers.

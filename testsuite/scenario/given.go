@@ -33,6 +33,15 @@ func (v Version) With(extra ...string) Version {
 	return v
 }
 
+// Small is the profile of all stories: two generations and the platform fit
+// onto a machine of two cores.
+var Small = job.Profile{
+	Name:        "small",
+	JobManager:  job.Role{CPU: "100m", MemoryMiB: 768},
+	TaskManager: job.TaskManager{Role: job.Role{CPU: "100m", MemoryMiB: 896}, Replicas: 1, Slots: 2},
+	Parallelism: 2,
+}
+
 // Push stores a jar and gives its digest.
 func (w *World) Push(jar string) string {
 	w.T.Helper()
@@ -55,7 +64,11 @@ func (w *World) Apply(v Version) int {
 		digest = w.Push(v.Jar)
 	}
 	body := map[string]any{"site": "dc1", "spec": w.Spec(v, digest)}
-	a := w.Call(http.MethodPut, "/jobs/"+w.Name, body)
+	a := w.Call(http.MethodPut, "/profiles/"+Small.Name, map[string]any{
+		"jobManager": Small.JobManager, "taskManager": Small.TaskManager, "parallelism": Small.Parallelism,
+	})
+	require.Contains(w.T, []int{http.StatusOK, http.StatusCreated}, a.Status, string(a.Body))
+	a = w.Call(http.MethodPut, "/jobs/"+w.Name, body)
 	require.Contains(w.T, []int{http.StatusOK, http.StatusCreated}, a.Status, string(a.Body))
 	number := w.newest()
 	w.Say("applied %s as revision %d of %s/%s", v.Jar, number, w.Tenant, w.Name)

@@ -3,6 +3,7 @@
 package scenario_test
 
 import (
+	"fmt"
 	"testing"
 )
 
@@ -28,7 +29,7 @@ var stories = []struct {
 func TestScenario(t *testing.T) {
 	for _, s := range stories {
 		t.Run(s.name, func(t *testing.T) {
-			println("--- " + s.name + ": " + s.shows)
+			fmt.Printf("--- %s: %s\n", s.name, s.shows)
 			s.tell(t)
 		})
 	}

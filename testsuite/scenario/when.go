@@ -37,7 +37,11 @@ func Request(kind job.Kind) job.Request {
 		return job.Request{Kind: kind}
 	}
 	second := 1
-	return job.Request{Kind: kind, SoakSeconds: &second}
+	request := job.Request{Kind: kind, SoakSeconds: &second}
+	if kind == job.Start {
+		request.Profile = Small.Name
+	}
+	return request
 }
 
 // Begin starts an operation and doesn't wait.

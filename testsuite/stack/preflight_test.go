@@ -12,6 +12,17 @@ import (
 	"testing"
 )
 
+// The scripts are read, so that Go's test cache knows what these tests depend on.
+func TestMain(m *testing.M) {
+	scripts, _ := filepath.Glob("lib/*.sh")
+	for _, name := range append(scripts, "stack", "versions.env") {
+		if _, err := os.ReadFile(name); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
+
 // machine is a made-up one that preflight accepts until a test spoils it.
 type machine struct {
 	t    *testing.T

@@ -53,6 +53,11 @@ func New(t *testing.T) *Site {
 	t.Cleanup(func() { s.remove(t) })
 	s.grant(t)
 	s.Worker = s.as(t, "system:serviceaccount:sluice-system:worker")
+	// The API server hears of new rights through a watch of its own.
+	Eventually(t, 10*time.Second, func() bool {
+		_, err := s.Worker.CoreV1().Pods(s.Namespace).List(t.Context(), meta.ListOptions{})
+		return err == nil
+	}, "the worker's rights are in force")
 	return s
 }
 
@@ -94,6 +99,7 @@ type counting struct {
 	count *atomic.Int64
 }
 
+// RoundTrip counts.
 func (c counting) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.count.Add(1)
 	return c.next.RoundTrip(r)

@@ -79,17 +79,23 @@ short()  { cut -c1-16; }
 
 # Runs once a (thing, key): the builder fills a directory that gets its final name only when it is whole.
 cached() { # group name key builder...   → prints nothing; the result is "$(cache_path group name key)"
-  local dir tmp
+  local dir tmp turn
   dir=$(cache_path "$1" "$2" "$3")
   shift 3
   [ ! -e "$dir/.complete" ] || return 0
   mkdir -p "$(dirname "$dir")"
+  # Two tasks, or two checkouts, may want the same thing: the second waits, and finds it made.
+  exec {turn}>"$dir.lock"
+  flock "$turn"
+  if [ -e "$dir/.complete" ]; then exec {turn}>&-; return 0; fi
   rm -rf "$dir" "$dir".tmp.*
   tmp=$(mktemp -d "$dir.tmp.XXXXXX")
   chmod 755 "$tmp"
   "$@" "$tmp" # `set -e` ends the whole task when it fails
   touch "$tmp/.complete"
   mv "$tmp" "$dir"
+  rm -f "$dir.lock"
+  exec {turn}>&-
 }
 cache_path() { printf '%s/%s/%s-%s' "$CACHE" "$1" "$2" "$3"; }
 

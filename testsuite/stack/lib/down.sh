@@ -10,13 +10,13 @@ stack_down() { # [--purge]
   external_load
   lock
   rm -f "$RUN/up"
-  # The kubelet first: it would start again what is ended below. The stores of the data last of all, with time to close.
-  for name in kubelet kube-scheduler kube-controller-manager kube-proxy coredns; do stop "$name" 3 & done
-  for name in temporal mariadb; do stop "$name" 15 & done
+  # The kubelet before the containers: it would start them again. Left to themselves the API server and Temporal
+  # wait for their clients; their stores don't mind an abrupt end (etcd's own is orderly, SQLite has its log).
+  for name in kubelet kube-apiserver kube-scheduler kube-controller-manager kube-proxy coredns temporal-door temporal; do stop "$name" 2 & done
+  stop mariadb 15 &
   for name in "$RUN"/hdfs-*.pid; do [ ! -e "$name" ] || stop "$(basename "$name" .pid)" 5 & done
   wait
   if command -v ctr >/dev/null; then containers_down; fi
-  stop kube-apiserver 5
   stop etcd 5
   for name in $(recorded); do stop "$name" 5; done
   unmount_below "$STATE"

@@ -53,12 +53,15 @@ PAUSE_ARCHIVE=$OCI/pause-1.tar
 # ---- the engine
 FLINK_ARCHIVE=$OCI/flink-$FLINK_VERSION.tar
 flink_key() {
-  { userland_key; printf '%s ' "$FLINK_SDIST_SHA256" "$HADOOP_CLIENT_JARS_SHA256"; cat "$STACK_DIR"/flink/conf/* "$STACK_DIR/lib/flink.sh"; tool_key image; } | digest | short
+  { userland_key; printf '%s ' "$FLINK_SDIST_SHA256" "$HADOOP_CLIENT_JARS_SHA256"; cat "$STACK_DIR"/flink/conf/* "$STACK_DIR/flink/cds.sh" "$STACK_DIR/lib/flink.sh"; tool_key image; } | digest | short
 }
 flink_image() {
+  local archive=
   build_flink_root
+  # The image says which archive to use: a pod's command needn't know whether there is one.
+  if [ -e "$(flink_root)/opt/flink/cds/flink.jsa" ]; then archive=',"JDK_JAVA_OPTIONS=-XX:SharedArchiveFile=/opt/flink/cds/flink.jsa"'; fi
   image_write "FLINK_${FLINK_VERSION//./_}_IMAGE" docker.io/sluice/flink "$FLINK_VERSION" \
-    '{"User":"9999:9999","WorkingDir":"/opt/flink","Env":["PATH=/opt/java/bin:/usr/bin:/bin","JAVA_HOME=/opt/java","FLINK_HOME=/opt/flink","LANG=C.UTF-8"]}' \
+    '{"User":"9999:9999","WorkingDir":"/opt/flink","Env":["PATH=/opt/java/bin:/usr/bin:/bin","JAVA_HOME=/opt/java","FLINK_HOME=/opt/flink","LANG=C.UTF-8"'"$archive"']}' \
     "$(flink_key)" "$(userland_dir)" "$(flink_root)"
 }
 
@@ -75,6 +78,12 @@ primer_jar() {
   printf '%s/primer.jar' "$(cache_path build primer "$key")"
 }
 primer_make() {
+  local made=$REPO_DIR/java/primer/target/primer.jar
+  # As make does it: what the checkout's own build made after the last change of a source is taken.
+  if [ -e "$made" ] && [ -z "$(find "$REPO_DIR/java/pom.xml" "$REPO_DIR/java/primer" -path '*/target' -prune -o -type f -newer "$made" -print -quit)" ]; then
+    cp "$made" "$1/primer.jar"
+    return 0
+  fi
   # Built in a copy: another build may be at work in the checkout's target directories.
   mkdir "$1/src"
   ( cd "$REPO_DIR/java" && tar -cf - --exclude=target . ) | tar -xf - -C "$1/src"
@@ -84,11 +93,18 @@ primer_make() {
 }
 
 platform_image() { # variable name tags
-  local variable=$1 name=$2 tags=$3 work root archive reference jar
+  local variable=$1 name=$2 tags=$3 work root archive reference jar key
   work=$STATE/build/$name${tags:+-$tags}
   root=$work/root
+  archive=$OCI/$name${tags:+-$tags}.tar
   mkdir -p "$work" "$OCI"
   platform_binary "$name" "$tags" "$work/sluice-$name"
+  jar=
+  if [ "$name" = agent ]; then
+    if [ -e "$REPO_DIR/java/primer/pom.xml" ]; then jar=$(primer_jar); else warn "java/primer is not there: the agent's image has no primer jar"; fi
+  fi
+  key=$(cat "$work/sluice-$name" /etc/ssl/certs/ca-certificates.crt "$STACK_DIR/lib/images.sh" ${jar:+"$jar"} | digest)-$(tool_key image)
+  if [ "$(cat "$archive.key" 2>/dev/null)" = "$key" ] && [ -e "$archive" ] && [ -e "$OCI/records/$variable" ]; then return 0; fi
   rm -rf "$root"
   mkdir -p "$root"/{usr/bin,etc/ssl/certs,tmp}
   chmod 1777 "$root/tmp"
@@ -96,21 +112,13 @@ platform_image() { # variable name tags
   cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
   printf 'sluice:x:65532:65532:sluice:/:/sbin/nologin\n' >"$root/etc/passwd"
   printf 'sluice:x:65532:\n' >"$root/etc/group"
-  if [ "$name" = agent ]; then
-    mkdir -p "$root/opt/sluice"
-    if [ -e "$REPO_DIR/java/primer/pom.xml" ]; then
-      jar=$(primer_jar)
-      cp "$jar" "$root/opt/sluice/primer.jar"
-    else
-      warn "java/primer is not there: the agent's image has no primer jar"
-    fi
-  fi
+  if [ -n "$jar" ]; then mkdir -p "$root/opt/sluice"; cp "$jar" "$root/opt/sluice/primer.jar"; fi
   printf '{"User":"65532:65532","WorkingDir":"/","Entrypoint":["/usr/bin/sluice-%s"],"Env":["PATH=/usr/bin"]}' "$name" >"$work/config.json"
-  archive=$OCI/$name${tags:+-$tags}.tar
   # The tag is the content's: a Deployment changes exactly when the content does.
   reference=$("$(image_tool)" -name "docker.io/sluice/$name" ${tags:+-tag-suffix "-$tags"} -config "$work/config.json" -out "$archive" "$root")
   rm -rf "$root"
   image_record "$variable" "$reference" "$archive"
+  printf '%s' "$key" >"$archive.key"
   say "$reference"
 }
 platform_images() {

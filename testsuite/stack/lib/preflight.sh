@@ -21,7 +21,7 @@ stack_ports() {
     say "2379 127.0.0.1 etcd"; say "2380 127.0.0.1 etcd"; say "8054 127.0.0.1 coredns"; say "10248 127.0.0.1 kubelet"
     say "10249 127.0.0.1 kube-proxy"; say "10256 127.0.0.1 kube-proxy"; say "10257 127.0.0.1 kube-controller-manager"; say "10259 127.0.0.1 kube-scheduler"
   fi
-  if ours temporal; then say "$TEMPORAL_PORT $HOST temporal"; say "$TEMPORAL_UI_PORT 127.0.0.1 temporal"; fi
+  if ours temporal; then say "$TEMPORAL_PORT $HOST temporal-door"; say "$TEMPORAL_PORT 127.0.0.1 temporal"; say "$TEMPORAL_UI_PORT 127.0.0.1 temporal"; fi
   if ours database; then say "$MARIADB_PORT $HOST mariadb"; fi
   if ours hdfs; then
     say "$HDFS_PORT $HOST hdfs-$HDFS_NAME-namenode"; say "$(( HDFS_PORT + 1 )) 127.0.0.1 hdfs-$HDFS_NAME-namenode"
@@ -184,5 +184,5 @@ preflight_describe() {
   ports        (nothing listens on an outside interface)
 T
   stack_ports | sort -k2,2 -k1,1n | awk '{printf "               %s:%s  %s\n",$2,$1,$3}'
-  say "               plus Temporal's internal services on $HOST, and containerd's streaming and the DataNode's helper on 127.0.0.1, at ports the kernel chooses"
+  say "               plus, on 127.0.0.1 at ports the kernel chooses: Temporal's internal services, containerd's streaming, the DataNode's helper"
 }

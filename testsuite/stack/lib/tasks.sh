@@ -32,7 +32,7 @@ tasks_launch() {
     # control gives it a process group, so that all of a failed run's builds can be ended.
     set -m
     # shellcheck disable=SC2086
-    "$STACK_DIR/stack" _task ${TASK_RUN[$name]} >"$LOG/task-$name.log" 2>&1 </dev/null &
+    "$STACK_DIR/stack" _task ${TASK_RUN[$name]} >"$LOG/task-$name.log" 2>&1 </dev/null 9>&- &
     TASK_PID[$name]=$!
     set +m
   done

@@ -7,7 +7,7 @@ components() { # name<TAB>address, one a line, in the order of starting
       kube-controller-manager 127.0.0.1:10257 kube-scheduler 127.0.0.1:10259 kubelet "$HOST:$KUBELET_PORT" \
       kube-proxy 127.0.0.1:10256 coredns "$HOST:53"
   fi
-  if ours temporal; then printf '%s\t%s\n' temporal "$HOST:$TEMPORAL_PORT, UI http://127.0.0.1:$TEMPORAL_UI_PORT"; fi
+  if ours temporal; then printf '%s\t%s\n' temporal "127.0.0.1:$TEMPORAL_PORT, UI http://127.0.0.1:$TEMPORAL_UI_PORT" temporal-door "$HOST:$TEMPORAL_PORT → temporal"; fi
   if ours database; then printf '%s\t%s\n' mariadb "$HOST:$MARIADB_PORT"; fi
   if ours hdfs; then
     printf '%s\t%s\n' "hdfs-$HDFS_NAME-namenode" "$HOST:$HDFS_PORT, http://127.0.0.1:$(( HDFS_PORT + 1 ))" \

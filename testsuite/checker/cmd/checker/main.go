@@ -1,7 +1,7 @@
 // Command checker judges what the counter job wrote: see package checker. Directories are hdfs://host:port/path, or
 // paths of this machine.
 //
-// It exits with 0 when all is right, 1 when something is wrong, 2 when it couldn't look.
+// It exits with 0 when all is right, 1 when something is wrong, 2 when it couldn't look, also for wrong arguments.
 package main
 
 import (
@@ -86,7 +86,11 @@ func open(o *checker.Options, user string, timeout time.Duration) (checker.Files
 	case "":
 		return checker.Local(), nil
 	case "hdfs":
-		client, err := checker.DialHDFS([]string{output.Host}, user, timeout)
+		host := output.Host
+		if output.Port() == "" {
+			host += ":8020"
+		}
+		client, err := checker.DialHDFS([]string{host}, user, timeout)
 		if err != nil {
 			return nil, err
 		}

@@ -31,10 +31,10 @@ import org.apache.flink.streaming.api.windowing.assigners.TumblingEventTimeWindo
  * submission from a savepoint needs are loaded in JobManager and TaskManagers by then: the real job's first start on
  * them takes 0.5 s instead of 3 s.
  *
- * <p>{@code --directory DIR}: where it writes; nobody needs any of it once the job ended. {@code --records N}: per
- * subtask and checkpoint, default 20; what matters is that it is small. Parallelism must be all slots of the cluster, or
- * some TaskManager stays cold. State backend and everything else that isn't set here come from the cluster: they must be
- * those of the real job.
+ * <p>{@code --directory DIR}: where it writes; nobody needs any of it once the job ended. {@code --name NAME}: of the
+ * job, default sluice-primer. {@code --records N}: per subtask and checkpoint, default 20. Parallelism must be all slots
+ * of the cluster, or some TaskManager stays cold. State backend and everything else that isn't set here come from the
+ * cluster: they must be those of the real job.
  *
  * <p>What it walks through, in this order: a savepoint is read and restored from (it is empty, {@link #emptySavepoint});
  * source, exchange, operator state, keyed state of all kinds, timers, windows, exactly-once files; a checkpoint; a restart
@@ -44,18 +44,27 @@ import org.apache.flink.streaming.api.windowing.assigners.TumblingEventTimeWindo
  * <p>It must not need more than any real job has: one exchange (network buffers), no managed memory.
  */
 public final class Primer {
+    /**
+     * State above this goes to files, so that TaskManagers read one each to restore; below, into the metadata. With 0 a
+     * checkpoint was two dozen small files, and took 1.5 s on a busy machine.
+     */
+    static final String INLINE = "4 kb";
+
     private Primer() {}
 
     public static void main(String[] args) throws Exception {
         String directory = null;
+        String name = "sluice-primer";
         int records = 20;
         for (int i = 0; i < args.length; i += 2) {
             if (args[i].equals("--directory") && i + 1 < args.length) {
                 directory = args[i + 1];
+            } else if (args[i].equals("--name") && i + 1 < args.length) {
+                name = args[i + 1];
             } else if (args[i].equals("--records") && i + 1 < args.length) {
                 records = Integer.parseInt(args[i + 1]);
             } else {
-                throw new IllegalArgumentException("usage: --directory DIR [--records N], not " + String.join(" ", args));
+                throw new IllegalArgumentException("usage: --directory DIR [--name NAME] [--records N], not " + String.join(" ", args));
             }
         }
         if (directory == null || records < 1) {
@@ -63,7 +72,7 @@ public final class Primer {
         }
         StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment(settings(directory));
         build(env, directory, records);
-        env.execute("primer");
+        env.execute(name);
     }
 
     private static Configuration settings(String directory) throws IOException {
@@ -74,8 +83,7 @@ public final class Primer {
         c.setString("execution.checkpointing.mode", "EXACTLY_ONCE");
         c.setString("execution.checkpointing.storage", "filesystem");
         c.setString("execution.checkpointing.dir", directory + "/checkpoints");
-        // State in files, not inside the metadata: a TaskManager must read files to restore it.
-        c.setString("execution.checkpointing.data-inline-threshold", "0 b");
+        c.setString("execution.checkpointing.data-inline-threshold", INLINE);
         // One for Restart. Any other failure ends the job, and is seen.
         c.setString("restart-strategy.type", "fixed-delay");
         c.setString("restart-strategy.fixed-delay.attempts", "1");

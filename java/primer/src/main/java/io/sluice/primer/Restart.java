@@ -38,7 +38,7 @@ final class Restart extends ProcessFunction<Long, Long> implements CheckpointedF
 
     @Override
     public void notifyCheckpointComplete(long checkpoint) {
-        // All subtasks share one attempt number's fate: the first to hear of it restarts them all.
+        // The graph is one region: the first subtask to hear of it restarts all of them, once.
         if (!restored) {
             throw new PrimerRestart();
         }

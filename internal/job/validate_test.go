@@ -1,0 +1,121 @@
+package job
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/internal/failure"
+)
+
+func goodSpec() Spec {
+	return Spec{
+		Engine: Engine{"flink", "1.20.5"}, Artifact: "sha256:" + strings.Repeat("0a", 32), EntryClass: "com.example.orders.Main$Inner",
+		Arguments: []string{"--topic", "orders", "--rate=100"}, Options: map[string]string{"state.backend.type": "rocksdb", "execution.checkpointing.interval": "10 s"},
+	}
+}
+
+func names(fields []failure.Field) []string {
+	found := []string{}
+	for _, f := range fields {
+		found = append(found, f.Name)
+	}
+	return found
+}
+
+func TestSpecValidate(t *testing.T) {
+	engines := []Engine{{"flink", "1.20.5"}, {"flink", "2.3.0"}}
+	require.Empty(t, goodSpec().Validate("/spec", engines))
+	for name, c := range map[string]struct {
+		change func(*Spec)
+		want   []string
+	}{
+		"another engine":         {func(s *Spec) { s.Engine.Version = "1.19.0" }, []string{"/spec/engine"}},
+		"no engine":              {func(s *Spec) { s.Engine = Engine{} }, []string{"/spec/engine/name", "/spec/engine/version"}},
+		"digest in capitals":     {func(s *Spec) { s.Artifact = strings.ToUpper(s.Artifact) }, []string{"/spec/artifact"}},
+		"a path as artifact":     {func(s *Spec) { s.Artifact = "../x.jar" }, []string{"/spec/artifact"}},
+		"no class":               {func(s *Spec) { s.EntryClass = "" }, []string{"/spec/entryClass"}},
+		"class with a dash":      {func(s *Spec) { s.EntryClass = "com.ex-ample.Main" }, []string{"/spec/entryClass"}},
+		"class ends with a dot":  {func(s *Spec) { s.EntryClass = "com.example." }, []string{"/spec/entryClass"}},
+		"control character":      {func(s *Spec) { s.Arguments = []string{"ok", "a\x00b"} }, []string{"/spec/arguments/1"}},
+		"long argument":          {func(s *Spec) { s.Arguments = []string{strings.Repeat("x", MaxArgumentLength+1)} }, []string{"/spec/arguments/0"}},
+		"not UTF-8":              {func(s *Spec) { s.Arguments = []string{"\xff"} }, []string{"/spec/arguments/0"}},
+		"many arguments":         {func(s *Spec) { s.Arguments = make([]string, MaxArguments+1) }, []string{"/spec/arguments"}},
+		"secret assigned":        {func(s *Spec) { s.Arguments = []string{"--db-password=x"} }, []string{"/spec/arguments/0"}},
+		"secret flag, own value": {func(s *Spec) { s.Arguments = []string{"--token", "abc"} }, []string{"/spec/arguments/0", "/spec/arguments/1"}},
+		"owned option":           {func(s *Spec) { s.Options = map[string]string{"rest.port": "1"} }, []string{"/spec/options/rest.port"}},
+		"secret option":          {func(s *Spec) { s.Options = map[string]string{"s3.secret-key": "1"} }, []string{"/spec/options/s3.secret-key"}},
+		"odd option":             {func(s *Spec) { s.Options = map[string]string{"a/b~c": "1"} }, []string{"/spec/options/a~1b~0c"}},
+		"control in option":      {func(s *Spec) { s.Options = map[string]string{"a.b": "\x1b[31m"} }, []string{"/spec/options/a.b"}},
+		"too big as a whole":     {func(s *Spec) { s.Arguments = manyLong(40) }, []string{"/spec"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := goodSpec()
+			c.change(&s)
+			require.Equal(t, c.want, names(s.Validate("/spec", engines)))
+		})
+	}
+	s := goodSpec()
+	s.Engine.Version = "9.9"
+	require.Empty(t, s.Validate("/spec", nil), "the server knows the engines")
+}
+
+func manyLong(n int) []string {
+	arguments := make([]string, n)
+	for i := range arguments {
+		arguments[i] = strings.Repeat("x", MaxArgumentLength)
+	}
+	return arguments
+}
+
+func TestRequestValidate(t *testing.T) {
+	soak := 5
+	for name, c := range map[string]struct {
+		request Request
+		want    []string
+	}{
+		"start":                   {Request{Kind: Start, Revision: 2, Profile: "big", Stateless: true, SoakSeconds: &soak}, []string{}},
+		"upgrade":                 {Request{Kind: Upgrade, Strategy: Cold, Reason: "because"}, []string{}},
+		"stop":                    {Request{Kind: Stop}, []string{}},
+		"savepoint":               {Request{Kind: Savepoint}, []string{}},
+		"nothing":                 {Request{}, []string{"/kind"}},
+		"savepoint of a revision": {Request{Kind: Savepoint, Revision: 1, Profile: "big", Strategy: Warm, Stateless: true, SoakSeconds: &soak}, []string{"/revision", "/profile", "/strategy", "/stateless", "/soakSeconds"}},
+		"cold start":              {Request{Kind: Start, Strategy: Cold}, []string{"/strategy"}},
+		"odd values":              {Request{Kind: Upgrade, Revision: -1, Profile: "Big", Strategy: "hot"}, []string{"/revision", "/profile", "/strategy"}},
+		"long reason":             {Request{Kind: Stop, Reason: strings.Repeat("é", MaxReason+1)}, []string{"/reason"}},
+		"longest reason":          {Request{Kind: Stop, Reason: strings.Repeat("é", MaxReason)}, []string{}},
+		"control in reason":       {Request{Kind: Stop, Reason: "\x1b]0;x"}, []string{"/reason"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Equal(t, c.want, names(c.request.Validate()))
+		})
+	}
+}
+
+func TestProfileValidate(t *testing.T) {
+	require.Empty(t, DefaultProfile().Validate())
+	for name, c := range map[string]struct {
+		change func(*Profile)
+		want   []string
+	}{
+		"more than the slots": {func(p *Profile) { p.Parallelism = 3 }, []string{"/parallelism"}},
+		"no parallelism":      {func(p *Profile) { p.Parallelism = 0 }, []string{"/parallelism"}},
+		"no CPU":              {func(p *Profile) { p.JobManager.CPU = "0" }, []string{"/jobManager/cpu"}},
+		"odd CPU":             {func(p *Profile) { p.TaskManager.CPU = "two" }, []string{"/taskManager/cpu"}},
+		"little memory":       {func(p *Profile) { p.JobManager.MemoryMiB = 100; p.TaskManager.MemoryMiB = 100 }, []string{"/jobManager/memoryMiB", "/taskManager/memoryMiB"}},
+		"no TaskManagers":     {func(p *Profile) { p.TaskManager.Replicas = 0 }, []string{"/taskManager/replicas"}},
+		"bad name":            {func(p *Profile) { p.Name = "Big" }, []string{"/name"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := DefaultProfile()
+			c.change(&p)
+			require.Equal(t, c.want, names(p.Validate()))
+		})
+	}
+	for _, cpu := range []string{"1", "500m", "0.5", "2.25", "16"} {
+		p := DefaultProfile()
+		p.JobManager.CPU = cpu
+		require.Empty(t, p.Validate(), cpu)
+	}
+}

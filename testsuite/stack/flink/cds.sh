@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Runs a small Flink cluster from an image's directory, to learn which classes it loads, and archives them.
+#   unshare --mount --net --pid --fork cds.sh ROOT [JOB.jar]  → ROOT/opt/flink/cds/flink.jsa
+# In namespaces of its own: its ports are nobody else's, and its mounts and processes end with it.
+set -euo pipefail
+root=$1 job=${2:-}
+
+ip link set lo up
+mount -t proc proc "$root/proc"
+mount --bind /dev "$root/dev"
+printf '127.0.0.1 localhost %s\n' "$(hostname)" >"$root/etc/hosts"
+lists=$root/tmp/lists
+mkdir -p "$lists"
+
+java_in() { chroot "$root" /usr/bin/env -i PATH=/opt/java/bin:/usr/bin:/bin JAVA_HOME=/opt/java LANG=C.UTF-8 java -XX:+UseSerialGC "$@"; }
+
+opens=()
+for package in lang net io nio lang.reflect text time util util.concurrent util.concurrent.atomic util.concurrent.locks; do
+  opens+=("--add-opens=java.base/java.$package=ALL-UNNAMED")
+done
+common=(-XX:TieredStopAtLevel=1 -Xmx256m "${opens[@]}" --add-opens=java.base/sun.nio.ch=ALL-UNNAMED --add-exports=java.base/sun.net.util=ALL-UNNAMED
+  -Dlog4j.configurationFile=/opt/flink/conf/log4j-console.properties -cp '/opt/flink/lib/*')
+options=(--configDir /opt/flink/conf)
+for option in jobmanager.rpc.address=127.0.0.1 rest.address=127.0.0.1 rest.port=8081 web.refresh-interval=50 \
+  cluster.registration.error-delay=200ms taskmanager.host=127.0.0.1 taskmanager.numberOfTaskSlots=2 taskmanager.cpu.cores=1 \
+  taskmanager.memory.framework.heap.size=64m taskmanager.memory.task.heap.size=128m taskmanager.memory.framework.off-heap.size=32m \
+  taskmanager.memory.task.off-heap.size=0 taskmanager.memory.managed.size=64m taskmanager.memory.network.min=32m \
+  taskmanager.memory.network.max=32m taskmanager.memory.jvm-metaspace.size=128m taskmanager.memory.jvm-overhead.min=64m \
+  taskmanager.memory.jvm-overhead.max=64m execution.checkpointing.incremental=true state.backend.type=rocksdb; do
+  options+=(-D "$option")
+done
+java_in -XX:DumpLoadedClassList=/tmp/lists/jobmanager "${common[@]}" \
+  org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint "${options[@]}" >"$root/tmp/jobmanager.log" 2>&1 &
+jobmanager=$!
+java_in -XX:DumpLoadedClassList=/tmp/lists/taskmanager "${common[@]}" \
+  org.apache.flink.runtime.taskexecutor.TaskManagerRunner "${options[@]}" >"$root/tmp/taskmanager.log" 2>&1 &
+taskmanager=$!
+
+rest() { curl -sf -m 60 "http://127.0.0.1:8081$1" "${@:2}"; }
+wait_until() { # seconds pattern path
+  local end=$(( SECONDS + $1 ))
+  until rest "$3" 2>/dev/null | grep -qE "$2"; do
+    [ "$SECONDS" -lt "$end" ] || { echo "no $2 at $3" >&2; tail -n 20 "$root"/tmp/*.log >&2; exit 1; }
+    sleep 0.2
+  done
+}
+wait_until 120 '"slots-available":2' /overview
+if [ -n "$job" ]; then
+  # Twice: with the state in memory and, as clusters of ours do, with RocksDB. A failing job has loaded classes too.
+  id=$(rest /jars/upload -F "jarfile=@$job;type=application/x-java-archive" | sed 's#.*/\([^"/]*\)".*#\1#')
+  for backend in hashmap rocksdb; do
+    run=$(rest "/jars/$id/run" -X POST -H 'Content-Type: application/json' -d \
+      "{\"programArgsList\":[\"--directory\",\"file:///tmp/primer-$backend\"],\"parallelism\":1,\"flinkConfiguration\":{\"state.backend.type\":\"$backend\"}}" |
+      sed 's/.*"jobid":"\([0-9a-f]*\)".*/\1/') || run=
+    if [ -n "$run" ]; then wait_until 60 '"state":"(FINISHED|FAILED)"' "/jobs/$run"; fi
+  done
+fi
+kill -TERM "$taskmanager" "$jobmanager"
+wait "$taskmanager" "$jobmanager" 2>/dev/null || true
+
+cat "$lists/jobmanager" "$lists/taskmanager" | grep -v '^#' | LC_ALL=C sort -u >"$lists/all"
+java_in -Xshare:dump -XX:SharedClassListFile=/tmp/lists/all -XX:SharedArchiveFile=/opt/flink/cds/flink.jsa -cp '/opt/flink/lib/*' >"$root/tmp/dump.log" 2>&1
+echo "$(wc -l <"$lists/all") classes, $(( $(stat -c %s "$root/opt/flink/cds/flink.jsa") / 1024 / 1024 )) MiB"
+# It is used, or this fails.
+java_in -Xshare:on -XX:SharedArchiveFile=/opt/flink/cds/flink.jsa "${common[@]}" org.apache.flink.runtime.util.EnvironmentInformation >/dev/null 2>&1 || [ $? = 1 ]
