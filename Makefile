@@ -65,6 +65,10 @@ demo: ## from a bare machine to an upgrade whose worker is killed, with proof
 test: ## everything: unit, flow, contract, scenarios; a table of where the time went
 	@testsuite/all
 
+.PHONY: bugs
+bugs: ## seeded bugs: each breaks a safety promise, and a test must go red
+	@testsuite/faults/bugs/run
+
 .PHONY: scenario
 scenario: ## list the scenarios, or run one: make scenario NAME=upgrade-warm
 	@testsuite/scenario/run $(NAME)

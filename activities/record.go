@@ -63,6 +63,7 @@ type Current struct {
 	Digest   string `json:"digest,omitempty"`
 	Profile  string `json:"profile,omitempty"`
 	State    string `json:"state"` // "new", "running", "stopped"
+	Epoch    int64  `json:"epoch"` // the Lease's is never below it
 }
 
 // SnapshotsIn names the job.

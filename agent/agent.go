@@ -99,7 +99,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	server := &http.Server{
 		Handler:           a.handler(),
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       30 * time.Second,
+		ReadTimeout:       maxWait + 30*time.Second, // it runs on while a long poll is open
 		WriteTimeout:      maxWait + 30*time.Second,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}

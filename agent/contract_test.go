@@ -39,19 +39,18 @@ import (
 const token = "let-me-in"
 
 type world struct {
-	t          *testing.T
-	config     Config
-	address    string
-	stop       func()
-	hdfs       *hdfs.Client
-	flink      *flink.Client
-	lease      lease.Client
-	key        lease.Key
-	artifact   string
-	checkpoint string
-	uri        string
-	uid        string
-	operation  string
+	t         *testing.T
+	config    Config
+	address   string
+	stop      func()
+	hdfs      *hdfs.Client
+	flink     *flink.Client
+	lease     lease.Client
+	key       lease.Key
+	artifact  string
+	uri       string
+	uid       string
+	operation string
 }
 
 func env(t *testing.T, name string) string {

@@ -31,7 +31,8 @@ const (
 	adminToken    = "admin-of-all"
 )
 
-const tokensFile = `tokens: # SHA-256 of tokens
+//nolint:gosec // a form, no credentials
+const tokensFile = `tokens:
 - {sha256: %s, subject: vera, tenant: shop, role: viewer}
 - {sha256: %s, subject: otto, tenant: shop, role: operator}
 - {sha256: %s, subject: anna, tenant: "*", role: admin}

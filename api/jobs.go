@@ -45,15 +45,24 @@ func (a *API) checkJob(ctx context.Context, ref job.Ref, site string, spec job.S
 	}
 	wrong = append(wrong, a.checkSite(site)...)
 	wrong = append(wrong, spec.Validate("/spec", a.engines)...)
-	if _, bad := job.ParseDigest(spec.Artifact); bad != nil {
-		return wrong, nil // Validate said it
-	}
-	_, err := a.artifacts.Stat(ctx, ref.Tenant, spec.Artifact)
-	if failure.CodeOf(err) == failure.NotFound {
+	missing, err := a.artifactMissing(ctx, ref.Tenant, spec.Artifact)
+	if missing {
 		wrong = append(wrong, failure.Field{Name: "/spec/artifact", Reason: "the tenant has no such artifact", Next: "push the jar: sluice artifact push FILE"})
-		err = nil
 	}
 	return wrong, err
+}
+
+// artifactMissing says whether HDFS proved that there is none; a digest that
+// isn't one was told by Validate.
+func (a *API) artifactMissing(ctx context.Context, tenant, digest string) (bool, error) {
+	if _, bad := job.ParseDigest(digest); bad != nil {
+		return false, nil //nolint:nilerr // see above
+	}
+	_, err := a.artifacts.Stat(ctx, tenant, digest)
+	if failure.CodeOf(err) == failure.NotFound {
+		return true, nil
+	}
+	return false, err
 }
 
 func (a *API) checkSite(site string) []failure.Field {

@@ -200,6 +200,35 @@ func (s *stage) reaches(id string, phase job.Phase) gen.Operation {
 	return o
 }
 
+// ends long-polls until the operation is over.
+func (s *stage) ends(id string) gen.Operation {
+	s.t.Helper()
+	var o gen.Operation
+	require.Eventually(s.t, func() bool {
+		o = s.operation(id, fmt.Sprintf("?wait=5s&version=%d", o.Progress.Version))
+		return o.Final
+	}, 60*time.Second, time.Millisecond)
+	return o
+}
+
+func TestARunEndedFromOutsideIsOver(t *testing.T) {
+	s := newStage(t)
+	s.work()
+	var accepted gen.Accepted
+	s.start(`{"kind":"start"}`, "k").json(http.StatusAccepted, &accepted)
+	o := s.reaches(accepted.Operation, job.Preparing)
+	over := make(chan gen.Operation)
+	go func() {
+		over <- s.operation(accepted.Operation, fmt.Sprintf("?wait=30s&version=%d", o.Progress.Version))
+	}()
+	require.NoError(t, s.temporal.TerminateWorkflow(t.Context(), "job/shop/orders", "", "by hand"))
+	o = <-over
+	require.True(t, o.Final)
+	require.Equal(t, unknownPhase, o.Phase)
+	require.Contains(t, o.ProgressUnavailable, "from outside")
+	require.Equal(t, http.StatusAccepted, s.start(`{"kind":"start"}`, "k2").Code, "the lock is free")
+}
+
 func TestAnOperationFromStartToEnd(t *testing.T) {
 	s := newStage(t)
 	s.work()
@@ -254,21 +283,20 @@ func TestAnOperationFromStartToEnd(t *testing.T) {
 
 	s.do(operatorToken, "POST", self+"/retry", "").problem(failure.Refused)
 	s.step()
-	end := s.reaches(accepted.Operation, job.Committed)
-	require.True(t, end.Final)
+	end := s.ends(accepted.Operation)
+	require.Equal(t, "committed", end.Phase)
 	require.Equal(t, int64(1234), end.Progress.DowntimeMs)
 	require.Len(t, end.Progress.Steps, 2)
 	require.Equal(t, "otto", end.CreatedBy)
 	s.do(operatorToken, "POST", self+"/cancel", `{"reason":"too late"}`).problem(failure.Refused)
 
 	// The key of the busy request starts its operation now that the job is free.
-	require.Eventually(t, func() bool { return s.start(`{"kind":"stop"}`, "key-2").Code == http.StatusAccepted }, 30*time.Second, 50*time.Millisecond)
-	other := s.start(`{"kind":"stop"}`, "key-2")
 	var second gen.Accepted
-	other.json(http.StatusAccepted, &second)
+	s.start(`{"kind":"stop"}`, "key-2").json(http.StatusAccepted, &second)
 	s.reaches(second.Operation, job.Preparing)
 	s.do(operatorToken, "POST", "/v1/tenants/shop/operations/"+second.Operation+"/cancel", `{"reason":"changed my mind"}`)
-	canceled := s.reaches(second.Operation, job.Canceled)
+	canceled := s.ends(second.Operation)
+	require.Equal(t, "canceled", canceled.Phase)
 	require.Equal(t, []string{"changed my mind (by otto)"}, canceled.Progress.Evidence)
 }
 

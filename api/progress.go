@@ -66,9 +66,9 @@ func (a *API) await(ctx context.Context, row store.Operation, version int64, wai
 	}
 	wctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	seen := a.historyLength(wctx, row)
+	_, seen := a.described(wctx, row)
 	progress, err := a.progress(wctx, row)
-	if (err != nil && !errors.Is(err, errNotReady)) || progress.Version > version || progress.Phase.Final() {
+	if (err != nil && !errors.Is(err, errNotReady)) || progress.Version > version {
 		return a.store.Operation(ctx, row.Tenant, row.ID)
 	}
 	history := a.temporal.GetWorkflowHistory(wctx, row.Ref().WorkflowID(), row.Run(), true, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
@@ -98,12 +98,15 @@ func changes(kind enums.EventType) bool {
 	}
 }
 
-func (a *API) historyLength(ctx context.Context, row store.Operation) int64 {
-	described, err := a.temporal.DescribeWorkflowExecution(ctx, row.Ref().WorkflowID(), row.Run())
+// described says whether the run is known to have closed, and its history's length.
+func (a *API) described(ctx context.Context, row store.Operation) (closed bool, length int64) {
+	answer, err := a.temporal.DescribeWorkflowExecution(ctx, row.Ref().WorkflowID(), row.Run())
+	var gone *serviceerror.NotFound
 	if err != nil {
-		return 0
+		return errors.As(err, &gone), 0
 	}
-	return described.GetWorkflowExecutionInfo().GetHistoryLength()
+	info := answer.GetWorkflowExecutionInfo()
+	return info.GetStatus() != enums.WORKFLOW_EXECUTION_STATUS_RUNNING, info.GetHistoryLength()
 }
 
 var (
@@ -141,15 +144,18 @@ func (a *API) progress(ctx context.Context, row store.Operation) (upgrade.Progre
 
 // show makes the answer: the stored result after the end, else what the run
 // says, else what the row knows.
+//
+// Final is what the record says: a run that has only decided its end still holds
+// the job's lock.
 func (a *API) show(ctx context.Context, row store.Operation) gen.Operation {
-	answer := a.fromRow(row)
 	if row.Phase.Final() {
-		if len(row.Result) > 0 && json.Unmarshal(row.Result, &answer.Progress) != nil {
-			answer.ProgressUnavailable = "the stored result can't be read"
-		}
-		return answer
+		return a.ended(row)
 	}
 	progress, err := a.progress(ctx, row)
+	if closed, _ := a.described(ctx, row); closed && row.Run() != "" {
+		return a.closed(ctx, row)
+	}
+	answer := a.fromRow(row)
 	switch {
 	case errors.Is(err, errNotStarted) && row.Run() == "":
 		answer.ProgressUnavailable = "the operation has not been started: send its request again with the same Idempotency-Key"
@@ -159,8 +165,31 @@ func (a *API) show(ctx context.Context, row store.Operation) gen.Operation {
 		answer.Phase = unknownPhase
 		answer.ProgressUnavailable = "the workers don't answer: what runs goes on, and is shown when they are back"
 	default:
+		answer.Progress, answer.Phase = fromProgress(progress), string(progress.Phase)
+	}
+	return answer
+}
+
+// ended shows an operation whose end is on record.
+func (a *API) ended(row store.Operation) gen.Operation {
+	answer := a.fromRow(row)
+	if len(row.Result) > 0 && json.Unmarshal(row.Result, &answer.Progress) != nil {
+		answer.ProgressUnavailable = "the stored result can't be read"
+	}
+	return answer
+}
+
+// closed shows an operation whose run has closed since its row was read, or was
+// ended from outside (terminated in Temporal) and never wrote its end.
+func (a *API) closed(ctx context.Context, row store.Operation) gen.Operation {
+	if again, err := a.store.Operation(ctx, row.Tenant, row.ID); err == nil && again.Phase.Final() {
+		return a.ended(again)
+	}
+	answer := a.fromRow(row)
+	answer.Final, answer.Phase = true, unknownPhase
+	answer.ProgressUnavailable = "its run was ended from outside, without a record: look at the run in Temporal, the job's Lease and its cluster before anything else"
+	if progress, err := a.progress(ctx, row); err == nil {
 		answer.Progress = fromProgress(progress)
-		answer.Phase, answer.Final = string(progress.Phase), progress.Phase.Final()
 	}
 	return answer
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
@@ -56,7 +57,7 @@ func (a *API) startRun(ctx context.Context, row store.Operation, site string) (r
 			return "", err
 		case holder == row.ID:
 			return taken.RunId, nil
-		case open:
+		case open && !a.closing(ctx, row.Ref(), holder, taken.RunId):
 			return "", a.busy(row.Ref(), holder)
 		}
 	}
@@ -117,6 +118,27 @@ func (a *API) holder(ctx context.Context, ref job.Ref, runID string) (operation 
 		_ = converter.GetDefaultDataConverter().FromPayload(payload, &operation)
 	}
 	return operation, info.GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
+}
+
+// closeTime is how long a run may take to close after its operation's end is on
+// record: one workflow task.
+const closeTime = 5 * time.Second
+
+// closing waits for a run whose operation is over to give the lock back, so that
+// "watch, then start the next" does not trip over the last step of the first.
+func (a *API) closing(ctx context.Context, ref job.Ref, operation, runID string) bool {
+	row, err := a.store.Operation(ctx, ref.Tenant, operation)
+	if err != nil || !row.Phase.Final() {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, closeTime)
+	defer cancel()
+	history := a.temporal.GetWorkflowHistory(ctx, ref.WorkflowID(), runID, true, enums.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT)
+	if !history.HasNext() {
+		return false
+	}
+	_, err = history.Next()
+	return err == nil
 }
 
 func (a *API) busy(ref job.Ref, holder string) *failure.Error {

@@ -81,7 +81,7 @@ func (a *Activities) resolve(ctx context.Context, in activities.ResolveIn) (acti
 		Revision: job.Revision{Number: revision.Number, Digest: revision.Digest, Spec: revision.Spec},
 		Profile:  profile.Body,
 		Current: activities.Current{
-			Revision: found.State.Revision, Digest: found.State.Digest, Profile: found.State.Profile, State: found.State.State,
+			Revision: found.State.Revision, Digest: found.State.Digest, Profile: found.State.Profile, State: found.State.State, Epoch: found.State.Epoch,
 		},
 		EverSnapshot: ever,
 	}, err

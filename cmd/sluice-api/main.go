@@ -36,6 +36,6 @@ func run(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	defer a.Close() //nolint:contextcheck // nothing in it waits
+	defer a.Close()
 	return a.Run(ctx)
 }

@@ -1,4 +1,5 @@
-package cli //nolint:bodyclose // read closes the body of every answer
+//nolint:bodyclose // read closes the body of every answer
+package cli
 
 import (
 	"context"

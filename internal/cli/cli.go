@@ -1,6 +1,8 @@
 // Package cli is the sluice command: it talks to the api only, and prints what
 // it is told. It decides nothing but how to show things.
-package cli //nolint:bodyclose // read closes the body of every answer
+//
+//nolint:bodyclose // read closes the body of every answer
+package cli
 
 import (
 	"context"

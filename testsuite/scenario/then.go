@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	enums "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/history/v1"
+	"go.temporal.io/api/sdk/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"sluice/internal/job"
@@ -86,3 +87,23 @@ func (w *World) record() {
 }
 
 func (w *World) lastKind() job.Kind { return w.Operation(w.last).Progress.Kind }
+
+// UI reads what Temporal's UI shows of the job's newest operation: the current
+// details (markdown) and the search attributes.
+func (w *World) UI() (details string, attributes map[string]string) {
+	w.T.Helper()
+	ctx, id := context.Background(), job.Ref{Tenant: w.Tenant, Name: w.Name}.WorkflowID()
+	value, err := w.Temporal.QueryWorkflow(ctx, id, "", "__temporal_workflow_metadata")
+	require.NoError(w.T, err)
+	var metadata sdk.WorkflowMetadata
+	require.NoError(w.T, value.Get(&metadata))
+	described, err := w.Temporal.DescribeWorkflowExecution(ctx, id, "")
+	require.NoError(w.T, err)
+	attributes = map[string]string{}
+	for name, payload := range described.GetWorkflowExecutionInfo().GetSearchAttributes().GetIndexedFields() {
+		if strings.HasPrefix(name, "Sluice") {
+			attributes[name] = strings.Trim(string(payload.GetData()), `"`)
+		}
+	}
+	return metadata.GetCurrentDetails(), attributes
+}

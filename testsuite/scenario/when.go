@@ -65,11 +65,17 @@ func (w *World) Operation(id string) Operation {
 // Wait waits for an operation's end or for its question, by long polls.
 func (w *World) Wait(id string) Operation {
 	w.T.Helper()
+	return w.WaitPast(id, 0)
+}
+
+// WaitPast is Wait for something newer than a version.
+func (w *World) WaitPast(id string, version int64) Operation {
+	w.T.Helper()
 	deadline := time.Now().Add(5 * time.Minute)
 	var o Operation
-	for version := int64(0); time.Now().Before(deadline); version = o.Progress.Version {
+	for ; time.Now().Before(deadline); version = o.Progress.Version {
 		w.Want(http.StatusOK, http.MethodGet, fmt.Sprintf("/operations/%s?wait=10s&version=%d", id, version), nil, &o)
-		if o.Final || o.Phase == job.Waiting {
+		if o.Final || o.Phase == job.Waiting && o.Progress.Version > version {
 			return o
 		}
 	}

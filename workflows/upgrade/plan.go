@@ -124,6 +124,9 @@ func (r *run) look(ctx workflow.Context, facts *Facts) error {
 // Decide makes the plan, or says why there is none. It is pure.
 func Decide(f Facts) (Plan, error) {
 	plan := Plan{Kind: f.Request.Kind, From: from(f)}
+	if err := mustTrustLease(f); err != nil {
+		return Plan{}, err
+	}
 	var err error
 	switch f.Request.Kind {
 	case job.Start:
@@ -146,6 +149,19 @@ func Decide(f Facts) (Plan, error) {
 	}
 	plan.Digest = digest(plan)
 	return plan, nil
+}
+
+// mustTrustLease: a Lease that is missing or behind for a job that ran says
+// nothing about who writes. Making it anew would forget every epoch.
+func mustTrustLease(f Facts) error {
+	const next = "find out whether a copy of the job runs; the Lease is mended by hand until there is repair"
+	switch {
+	case !f.Lease.Exists && f.Target.Current.Revision != 0:
+		return failure.New(failure.Refused, "the writer lease of a job that ran before is missing").WithNext(next)
+	case f.Lease.State.Epoch < f.Target.Current.Epoch:
+		return failure.New(failure.Refused, "the writer lease is at epoch %d, but epoch %d was committed: it was set back", f.Lease.State.Epoch, f.Target.Current.Epoch).WithNext(next)
+	}
+	return nil
 }
 
 func planStart(f Facts, plan *Plan) error {

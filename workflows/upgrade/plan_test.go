@@ -68,6 +68,18 @@ func TestDecideRefuses(t *testing.T) {
 			f.Agent.JobState = "RESTARTING"
 			return f
 		}(), failure.Refused},
+		"start of a job that ran, its Lease missing": {func() upgrade.Facts {
+			f := stoppedFacts(start, lease.Finished)
+			f.Lease = activities.ReadLeaseOut{}
+			f.Target.EverSnapshot = false
+			f.Directory.Empty = true
+			return f
+		}(), failure.Refused},
+		"a Lease that was set back": {func() upgrade.Facts {
+			f := runningFacts(job.Request{Kind: job.Upgrade})
+			f.Target.Current.Epoch = 6
+			return f
+		}(), failure.Refused},
 		"upgrade to what runs": {func() upgrade.Facts {
 			f := runningFacts(job.Request{Kind: job.Upgrade})
 			f.Target.Revision.Number = 1

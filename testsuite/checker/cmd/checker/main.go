@@ -18,16 +18,20 @@ import (
 	"sluice/testsuite/checker"
 )
 
-func main() {
+func main() { os.Exit(exit()) }
+
+func exit() (code int) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	ok, err := run(ctx, os.Args[1:], os.Stdout)
 	switch {
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "checker:", err)
-		os.Exit(2)
+		return 2
 	case !ok:
-		os.Exit(1)
+		return 1
+	default:
+		return 0
 	}
 }
 
