@@ -25,14 +25,18 @@ import (
 	"sluice/internal/agentapi"
 	"sluice/internal/failure"
 	"sluice/internal/flink"
+	"sluice/internal/flink/flinktest"
 	"sluice/internal/hdfs"
 	"sluice/internal/job"
 	"sluice/internal/lease"
 )
 
-// These tests run the agent against a real Flink session cluster at SLUICE_FLINK
-// (http://host:port, two slots or more, checkpoints every few seconds on HDFS and
-// retained), a real HDFS at SLUICE_HDFS and a real API server (KUBECONFIG). The
+// TestMain starts the Flink that SLUICE_FLINK doesn't name.
+func TestMain(m *testing.M) { flinktest.Main(m, "..") }
+
+// These tests run the agent against a real Flink session cluster (two slots or
+// more, checkpoints every few seconds on HDFS and retained), a real HDFS at
+// SLUICE_HDFS and a real API server (KUBECONFIG). The
 // JobManager's pod is an object that no node runs: the test says which container
 // it claims to be.
 
@@ -85,6 +89,8 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = w.hdfs.Close() })
 	require.NoError(t, w.hdfs.MakeJobDirectories(t.Context(), w.uid))
+	mine, flinks := rawHDFS(t, "sluice"), rawHDFS(t, "flink")
+	t.Cleanup(func() { _ = mine.RemoveAll(job.Directory(w.uid)); _ = flinks.RemoveAll("/data/" + w.uid) })
 	jar, err := os.ReadFile(env(t, "SLUICE_JOB_JAR"))
 	require.NoError(t, err)
 	stored, err := w.hdfs.Put(t.Context(), "shop", bytes.NewReader(jar), hdfs.PutOptions{Check: hdfs.CheckJar})
@@ -366,7 +372,7 @@ func (w *world) verify(savepoint string) {
 // savepoints are the entries of a try's own directory.
 func (w *world) savepoints(directory string) []string {
 	w.t.Helper()
-	entries, err := rawHDFS(w.t).ReadDir(strings.TrimPrefix(directory, w.uri))
+	entries, err := rawHDFS(w.t, "sluice").ReadDir(strings.TrimPrefix(directory, w.uri))
 	require.NoError(w.t, err)
 	var names []string
 	for _, entry := range entries {
@@ -416,7 +422,7 @@ func (w *world) damagedArtifact() string {
 	w.t.Helper()
 	sum := sha256.Sum256([]byte(w.uid))
 	digits := hex.EncodeToString(sum[:])
-	h := rawHDFS(w.t)
+	h := rawHDFS(w.t, "sluice")
 	name := job.ArtifactPath("shop", digits)
 	require.NoError(w.t, h.CreateEmptyFile(name))
 	w.t.Cleanup(func() { _ = h.Remove(name) })
@@ -534,7 +540,7 @@ func TestStopWithoutSavepoint(t *testing.T) {
 	must[agentapi.SubmitOut](w, w.submitCommand("", w.spec()))
 	must[agentapi.AwaitOut](w, w.awaitCommand(""))
 	stop := w.stopCommand("stop")
-	require.NoError(t, rawHDFS(t).Mkdir(job.Directory(w.uid)+"/locked", 0o700))
+	require.NoError(t, rawHDFS(t, "sluice").Mkdir(job.Directory(w.uid)+"/locked", 0o700))
 	stop.Stop.Directory = w.uri + job.Directory(w.uid) + "/locked/try"
 	stopped := must[agentapi.StopOut](w, stop)
 	require.Empty(t, stopped.Savepoint)

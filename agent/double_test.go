@@ -16,9 +16,9 @@ import (
 )
 
 // rawHDFS is the library itself, to do what the platform's client never would.
-func rawHDFS(t *testing.T) *colinmarc.Client {
+func rawHDFS(t *testing.T, user string) *colinmarc.Client {
 	t.Helper()
-	h, err := colinmarc.NewClient(colinmarc.ClientOptions{Addresses: []string{env(t, "SLUICE_HDFS")}, User: "sluice"})
+	h, err := colinmarc.NewClient(colinmarc.ClientOptions{Addresses: []string{env(t, "SLUICE_HDFS")}, User: user})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = h.Close() })
 	return h

@@ -79,12 +79,17 @@ func startOptions(row store.Operation, site string) client.StartWorkflowOptions 
 		WorkflowIDConflictPolicy:                 enums.WORKFLOW_ID_CONFLICT_POLICY_FAIL,
 		WorkflowIDReusePolicy:                    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
+		WorkflowTaskTimeout:                      workflowTaskTimeout,
 		Memo:                                     map[string]any{memoOperation: row.ID, "kind": row.Kind, "requestedBy": row.CreatedBy},
 		TypedSearchAttributes:                    temporal.NewSearchAttributes(attributes...),
 		StaticSummary:                            fmt.Sprintf("%s **%s** at %s", row.Kind, ref, site),
 		StaticDetails:                            details(row, site),
 	}
 }
+
+// workflowTaskTimeout is what a worker that was killed while it decided costs a
+// stopped job; the default of 10 s is made for slower deciders.
+const workflowTaskTimeout = 5 * time.Second
 
 // details are the run's lines in Temporal's UI (markdown).
 func details(row store.Operation, site string) string {

@@ -93,7 +93,7 @@ func TestAnOperationsRecord(t *testing.T) {
 	require.Equal(t, []job.Snapshot{snapshot}, listed.Snapshots)
 	out, err = a.resolve(ctx, activities.ResolveIn{Job: orders})
 	require.NoError(t, err)
-	require.Equal(t, activities.Current{Revision: 1, Digest: spec.Digest(), Profile: "promotion", State: "running"}, out.Current)
+	require.Equal(t, activities.Current{Revision: 1, Digest: spec.Digest(), Profile: "promotion", State: "running", Epoch: 1}, out.Current)
 	require.Equal(t, "promotion", out.Profile.Name, "the profile in force")
 	require.True(t, out.EverSnapshot)
 

@@ -17,15 +17,15 @@ import (
 func main() {
 	file := flag.String("config", "/etc/sluice/worker.yaml", "configuration file")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, *file); err != nil {
+	if err := run(*file); err != nil {
 		fmt.Fprintln(os.Stderr, "sluice-worker:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, file string) error {
+func run(file string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
 	c, err := config.LoadWorker(file)
 	if err != nil {
 		return err

@@ -88,6 +88,9 @@ func (a *app) conclude(o apiclient.Operation, to io.Writer) error {
 func printEnd(w io.Writer, o apiclient.Operation) {
 	p := o.Progress
 	_, _ = fmt.Fprintf(w, "%s %s/%s: %s\n", o.Kind, clean(o.Job.Tenant), clean(o.Job.Name), o.Phase)
+	if o.Final && o.ProgressUnavailable != "" {
+		_, _ = fmt.Fprintf(w, "  %s\n", clean(o.ProgressUnavailable))
+	}
 	if p.Savepoint != "" {
 		_, _ = fmt.Fprintf(w, "  savepoint  %s\n", clean(p.Savepoint))
 	}
@@ -125,7 +128,7 @@ func (a *app) printOperation(o apiclient.Operation) error {
 	if o.Progress.WaitingFor != "" && !o.Final {
 		_, _ = fmt.Fprintf(a.out, "waits for: %s, since %s\n", clean(o.Progress.WaitingFor), clean(o.Progress.Since))
 	}
-	if o.ProgressUnavailable != "" {
+	if o.ProgressUnavailable != "" && !o.Final {
 		_, _ = fmt.Fprintln(a.out, clean(o.ProgressUnavailable))
 	}
 	printEnd(a.out, o)

@@ -37,6 +37,16 @@ tenants: [{name: shop, namespace: shop, agentImage: other}]
 engines: [{name: flink, version: 1.20.5, image: docker.io/sluice/flink:1.20.5}]
 `
 
+// TestMain takes away what the stack exports: it would win over the files.
+func TestMain(m *testing.M) {
+	for _, entry := range os.Environ() {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, prefix) {
+			_ = os.Unsetenv(name)
+		}
+	}
+	os.Exit(m.Run())
+}
+
 func write(t *testing.T, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "config.yaml")

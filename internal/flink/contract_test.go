@@ -1,6 +1,6 @@
 //go:build contract
 
-package flink
+package flink_test
 
 import (
 	"bytes"
@@ -14,17 +14,22 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/internal/failure"
+	"sluice/internal/flink"
+	"sluice/internal/flink/flinktest"
 )
 
-// Against a real Flink session cluster at SLUICE_FLINK with a free slot, and the
-// test job at SLUICE_JOB_JAR; its output goes below SLUICE_HDFS.
+// TestMain starts the Flink that SLUICE_FLINK doesn't name.
+func TestMain(m *testing.M) { flinktest.Main(m, "../..") }
+
+// Against a real Flink session cluster with a free slot, and the test job; its
+// output goes below SLUICE_HDFS.
 func TestAgainstFlink(t *testing.T) {
 	ctx := t.Context()
 	value := func(name string) string {
 		require.NotEmpty(t, os.Getenv(name), "set %s", name)
 		return os.Getenv(name)
 	}
-	client := New(value("SLUICE_FLINK"), NewTransport())
+	client := flink.New(value("SLUICE_FLINK"), flink.NewTransport())
 	overview, err := client.Overview(ctx)
 	require.NoError(t, err)
 	require.Positive(t, overview.SlotsFree)
@@ -36,11 +41,11 @@ func TestAgainstFlink(t *testing.T) {
 	require.NoError(t, err)
 	jars, err := client.Jars(ctx)
 	require.NoError(t, err)
-	require.Contains(t, jars, Jar{ID: jar, Name: "contract.jar"})
+	require.Contains(t, jars, flink.Jar{ID: jar, Name: "contract.jar"})
 
 	id := newID(t)
 	data := "hdfs://" + value("SLUICE_HDFS") + "/data/contract-" + id
-	program := Program{
+	program := flink.Program{
 		EntryClass: "io.sluice.jobs.Counter", Parallelism: 1,
 		Arguments: []string{"--output", data + "/output", "--trace", data + "/trace"},
 		Options:   map[string]string{"pipeline.name": "ignored or not"},
@@ -53,14 +58,14 @@ func TestAgainstFlink(t *testing.T) {
 	_, err = client.Plan(ctx, jar, broken)
 	require.Equal(t, failure.Incompatible, failure.CodeOf(err))
 	_, err = client.Plan(ctx, "absent.jar", program)
-	require.True(t, IsJarMissing(err), "%v", err)
-	require.True(t, IsJarMissing(client.Run(ctx, "absent.jar", program, id, "")))
+	require.True(t, flink.IsJarMissing(err), "%v", err)
+	require.True(t, flink.IsJarMissing(client.Run(ctx, "absent.jar", program, id, "")))
 
 	_, err = client.Job(ctx, id)
 	require.Equal(t, failure.NotFound, failure.CodeOf(err))
 	require.NoError(t, client.Run(ctx, jar, program, id, ""))
-	require.True(t, IsDuplicate(client.Run(ctx, jar, program, id, "")))
-	await(t, client, id, func(j Job) bool { return j.State == Running })
+	require.True(t, flink.IsDuplicate(client.Run(ctx, jar, program, id, "")))
+	await(t, client, id, func(j flink.Job) bool { return j.State == flink.Running })
 	_, err = client.Targets(ctx, id)
 	require.NoError(t, err, "either scheduler has an answer")
 	config, err := client.CheckpointConfig(ctx, id)
@@ -70,13 +75,13 @@ func TestAgainstFlink(t *testing.T) {
 	require.Equal(t, failure.NotFound, failure.CodeOf(err), "an unknown trigger")
 
 	require.NoError(t, client.Cancel(ctx, id))
-	canceled := await(t, client, id, Job.Terminal)
-	require.Equal(t, Canceled, canceled.State)
-	require.True(t, IsDuplicate(client.Run(ctx, jar, program, id, "")), "also after its end")
+	canceled := await(t, client, id, flink.Job.Terminal)
+	require.Equal(t, flink.Canceled, canceled.State)
+	require.True(t, flink.IsDuplicate(client.Run(ctx, jar, program, id, "")), "also after its end")
 
 	// Flink takes a stop for a job that is over; the operation says so.
 	trigger := newID(t)
-	require.NoError(t, client.Stop(ctx, id, SavepointRequest{TriggerID: trigger, Directory: data, Format: "NATIVE"}))
+	require.NoError(t, client.Stop(ctx, id, flink.SavepointRequest{TriggerID: trigger, Directory: data, Format: "NATIVE"}))
 	require.Eventually(t, func() bool {
 		operation, err := client.SavepointStatus(ctx, id, trigger)
 		return err == nil && operation.Completed && operation.JobGone
@@ -91,9 +96,9 @@ func newID(t *testing.T) string {
 	return hex.EncodeToString(id)
 }
 
-func await(t *testing.T, client *Client, id string, done func(Job) bool) Job {
+func await(t *testing.T, client *flink.Client, id string, done func(flink.Job) bool) flink.Job {
 	t.Helper()
-	var found Job
+	var found flink.Job
 	require.Eventually(t, func() bool {
 		var err error
 		found, err = client.Job(context.Background(), id)

@@ -154,6 +154,7 @@ func (in Input) configVolume(name string, keys ...string) *core.VolumeApplyConfi
 
 // agentFiles is assignment and token as one directory, where agentapi says.
 func (in Input) agentFiles() *core.VolumeApplyConfiguration {
+	//nolint:gocritic // the prefix is computed, the constant is what it is cut from
 	token := strings.TrimPrefix(agentapi.TokenPath, path.Dir(agentapi.AssignmentPath)+"/")
 	return core.Volume().WithName("files").WithProjected(core.ProjectedVolumeSource().
 		WithDefaultMode(0o440).

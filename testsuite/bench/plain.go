@@ -53,8 +53,7 @@ func (p *Plain) Start(ctx context.Context, spec job.Spec) error {
 	if err != nil {
 		return err
 	}
-	_, err = p.submit(ctx, client, jar, spec, "")
-	return err
+	return p.submit(ctx, client, jar, spec, "")
 }
 
 // Upgrade changes the running job to spec.
@@ -79,7 +78,7 @@ func (p *Plain) Upgrade(ctx context.Context, spec job.Spec, strategy job.Strateg
 			return t, err
 		}
 	}
-	if _, err := p.submit(ctx, client, jar, spec, savepoint); err != nil {
+	if err := p.submit(ctx, client, jar, spec, savepoint); err != nil {
 		return t, err
 	}
 	t.Submit = time.Since(began).Milliseconds()
@@ -240,12 +239,12 @@ func (p *Plain) stop(ctx context.Context, client *flink.Client) (string, error) 
 	return location, err
 }
 
-func (p *Plain) submit(ctx context.Context, client *flink.Client, jar string, spec job.Spec, savepoint string) (string, error) {
+func (p *Plain) submit(ctx context.Context, client *flink.Client, jar string, spec job.Spec, savepoint string) error {
 	p.jobID = job.FlinkJobID(p.Identity.UID, int64(p.generation))
 	if err := client.Run(ctx, jar, p.program(spec), p.jobID, savepoint); err != nil {
-		return "", err
+		return err
 	}
-	return p.jobID, until(ctx, func() (bool, error) {
+	return until(ctx, func() (bool, error) {
 		j, err := client.Job(ctx, p.jobID)
 		if err != nil || j.State != flink.Running {
 			return false, nil //nolint:nilerr // asked again
@@ -285,7 +284,7 @@ func upload(ctx context.Context, client *flink.Client, path string) (string, err
 	if err != nil {
 		return "", err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	info, err := file.Stat()
 	if err != nil {
 		return "", err

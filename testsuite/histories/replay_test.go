@@ -39,7 +39,7 @@ func counts(t *testing.T) map[string]int {
 	t.Helper()
 	file, err := os.Open("counts.txt")
 	require.NoError(t, err)
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	all := map[string]int{}
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		name, count, ok := strings.Cut(lines.Text(), " ")

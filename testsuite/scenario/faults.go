@@ -48,7 +48,7 @@ func (w *World) ArmAgent(generation int, effect, at, action string) {
 		if err != nil {
 			return false
 		}
-		defer response.Body.Close()
+		defer func() { _ = response.Body.Close() }()
 		return response.StatusCode == http.StatusNoContent
 	})
 	w.Say("armed: %s %s %s in the agent of generation %d", action, at, effect, generation)

@@ -50,7 +50,7 @@ func (w *World) Push(jar string) string {
 	sum := sha256.Sum256(content)
 	file, err := os.Open(w.Jar(jar))
 	require.NoError(w.T, err)
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	a := w.Call(http.MethodPost, "/artifacts", file, "Content-Type", "application/java-archive")
 	require.Contains(w.T, []int{http.StatusOK, http.StatusCreated}, a.Status, string(a.Body))
 	return "sha256:" + hex.EncodeToString(sum[:])

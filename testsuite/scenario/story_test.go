@@ -45,7 +45,7 @@ func asksAndRetries(t *testing.T) {
 	refused := w.Call(http.MethodPost, "/operations/"+accepted.Operation+"/cancel", map[string]string{"reason": "too late"})
 	require.Equal(t, http.StatusConflict, refused.Status, string(refused.Body))
 
-	w.Want(http.StatusOK, http.MethodPost, "/operations/"+accepted.Operation+"/retry", map[string]string{"reason": "mended"}, nil)
+	w.Want(http.StatusAccepted, http.MethodPost, "/operations/"+accepted.Operation+"/retry", map[string]string{"reason": "mended"}, nil)
 	o = w.WaitPast(accepted.Operation, o.Progress.Version)
 	require.Equal(t, job.Committed, o.Phase, "%+v", o.Progress)
 	require.Len(t, w.Savepoints(), 1)

@@ -119,7 +119,7 @@ func cancelBeforeStop(t *testing.T) {
 	w.Apply(V2)
 	accepted := w.Begin(Request(job.Upgrade))
 	w.AfterActivity(activities.ApplyGeneration.Name)
-	w.Want(http.StatusOK, http.MethodPost, "/operations/"+accepted.Operation+"/cancel", map[string]string{"reason": "changed our minds"}, nil)
+	w.Want(http.StatusAccepted, http.MethodPost, "/operations/"+accepted.Operation+"/cancel", map[string]string{"reason": "changed our minds"}, nil)
 	o := w.Wait(accepted.Operation)
 	require.Equal(t, job.Canceled, o.Phase)
 	require.Equal(t, 1, w.Lease().ActiveGeneration())

@@ -25,6 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -88,7 +89,7 @@ func env(t *testing.T, name string) string {
 // Say prints one line of the story with its time.
 func (w *World) Say(format string, args ...any) {
 	w.T.Helper()
-	fmt.Fprintf(os.Stdout, "  %6.1fs  %s\n", time.Since(w.began).Seconds(), fmt.Sprintf(format, args...))
+	_, _ = fmt.Fprintf(os.Stdout, "  %6.1fs  %s\n", time.Since(w.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
 // Until waits for a condition on the outside; what is printed when it doesn't come.
@@ -157,7 +158,7 @@ func (w *World) Call(method, path string, body any, header ...string) Answer {
 	}
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(w.T, err)
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	data, err := io.ReadAll(response.Body)
 	require.NoError(w.T, err)
 	return Answer{response.StatusCode, response.Header, data}
@@ -227,4 +228,14 @@ func (w *World) explain() {
 	var pretty bytes.Buffer
 	_ = json.Indent(&pretty, a.Body, "", "  ")
 	w.T.Logf("job %s/%s, operation %s:\n%s", w.Tenant, w.Name, w.last, pretty.String())
+	w.clear()
+}
+
+// clear removes a failed story's clusters, so that the next one has room.
+func (w *World) clear() {
+	ctx := context.Background()
+	_ = w.Temporal.TerminateWorkflow(ctx, job.Ref{Tenant: w.Tenant, Name: w.Name}.WorkflowID(), "", "the story failed")
+	for generation := 1; generation <= 9; generation++ {
+		_ = w.Kube.CoreV1().ConfigMaps(w.Tenant).Delete(ctx, fmt.Sprintf("%s-g%d", w.Name, generation), meta.DeleteOptions{})
+	}
 }

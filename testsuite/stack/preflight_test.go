@@ -97,7 +97,7 @@ func (m *machine) listen(hexAddress string, port, inode int) {
 
 func (m *machine) run(args ...string) (string, error) {
 	m.t.Helper()
-	cmd := exec.Command("./stack", args...)
+	cmd := exec.CommandContext(m.t.Context(), "./stack", args...)
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
 		switch name {

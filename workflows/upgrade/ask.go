@@ -27,7 +27,7 @@ func (r *run) ask(ctx workflow.Context, cause error) error {
 	phase := r.progress.Phase
 	f := failure.Of(cause)
 	if f.Next == "" {
-		f.WithNext("look at the evidence, mend the cause, then: sluice op retry %s", r.in.Operation)
+		_ = f.WithNext("look at the evidence, mend the cause, then: sluice op retry %s", r.in.Operation)
 	}
 	r.progress.Failure = f
 	r.evidence(f.Error())

@@ -178,7 +178,7 @@ func (r *run) finish(ctx workflow.Context, err error) (Progress, error) {
 		}
 		f := failure.Of(err)
 		if undoErr := r.undo.Run(ctx); undoErr != nil {
-			f.With("undo", undoErr.Error())
+			_ = f.With("undo", undoErr.Error())
 		}
 		r.progress.Failure = f
 	}
