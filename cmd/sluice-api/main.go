@@ -17,10 +17,8 @@ import (
 func main() {
 	file := flag.String("config", "", "configuration file (YAML); SLUICE_* variables override it")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *file)
-	stop()
-	if err != nil {
+	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	if err := run(ctx, *file); err != nil {
 		slog.Error("sluice-api ends", "error", err)
 		os.Exit(1)
 	}
@@ -31,8 +29,8 @@ func run(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.Level()})).With("process", "sluice-api", "version", version.Version)
-	a, err := api.New(c, log) //nolint:contextcheck // each request has its own context
+	handler := slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.Level()})
+	a, err := api.New(c, slog.New(handler).With("version", version.Version)) //nolint:contextcheck // each request has its own context
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"sluice/internal/agentapi"
 	"sluice/internal/job"
+	"sluice/testsuite/checker"
 	"sluice/workflows/upgrade"
 )
 
@@ -72,6 +73,23 @@ func (w *World) Restarts(generation int, component string) int32 {
 	return restarts
 }
 
+// AgentSize is what the agent of a generation takes on disk and in memory, in MB.
+func (w *World) AgentSize(generation int) (disk, resident float64) {
+	w.T.Helper()
+	for _, pid := range w.Processes(w.Tenant, w.selector(generation, "client")) {
+		info, err := os.Stat(fmt.Sprintf("/proc/%d/exe", pid))
+		require.NoError(w.T, err)
+		statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+		require.NoError(w.T, err)
+		var size, pages float64
+		_, err = fmt.Sscan(string(statm), &size, &pages)
+		require.NoError(w.T, err)
+		disk = max(disk, float64(info.Size())/1e6)
+		resident = max(resident, pages*float64(os.Getpagesize())/1e6)
+	}
+	return disk, resident
+}
+
 // Detail is the detail of the last step of a name.
 func Detail(p upgrade.Progress, step string) string {
 	detail := ""
@@ -101,7 +119,11 @@ func (w *World) PlantArtifact(jar string) string {
 	sum := sha256.Sum256([]byte(w.Name))
 	digest := hex.EncodeToString(sum[:])
 	path := job.ArtifactPath(w.Tenant, digest)
-	file, err := w.HDFS.Create(path)
+	// Flink's user may not write there; the platform's may.
+	platform, err := checker.DialHDFS([]string{env(w.T, "SLUICE_HDFS")}, "sluice", 20*time.Second)
+	require.NoError(w.T, err)
+	defer func() { _ = platform.Close() }()
+	file, err := platform.Create(path)
 	require.NoError(w.T, err)
 	_, err = file.Write(content)
 	require.NoError(w.T, err)
