@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"sync"
+
+	"sluice/internal/failure"
 )
 
 // Point says on which side of the call a fault strikes.
@@ -24,7 +26,7 @@ const (
 type Fault struct {
 	Effect Name   `json:"effect"`
 	At     Point  `json:"at"`
-	Action string `json:"action"` // "kill" (the process ends at once) or "error"
+	Action string `json:"action"` // "kill" (the process ends at once) "error" (unknown outcome) or "refuse" (a definite no)
 }
 
 var (
@@ -57,6 +59,9 @@ func strike(name Name, id string, at Point) error {
 		armed = append(armed[:i], armed[i+1:]...)
 		if f.Action == "kill" {
 			os.Exit(137) // a container's process 1 can't SIGKILL itself; this runs no deferred code either
+		}
+		if f.Action == "refuse" {
+			return failure.New(failure.Refused, "injected refusal %s %s (%s)", at, name, id)
 		}
 		return fmt.Errorf("injected fault %s %s (%s)", at, name, id)
 	}

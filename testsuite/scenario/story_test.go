@@ -31,7 +31,7 @@ func asksAndRetries(t *testing.T) {
 	w.Apply(V2)
 	accepted := w.Begin(Request(job.Upgrade))
 	w.AfterActivity(activities.AwaitGeneration.Name)
-	w.ArmAgent(2, "submit-job", "before", "error")
+	w.ArmAgent(2, "submit-job", "before", "refuse")
 	o := w.Wait(accepted.Operation)
 	require.Equal(t, job.Waiting, o.Phase, "%+v", o.Progress)
 	require.True(t, o.Progress.Retryable)

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,18 +76,17 @@ func Attempts(events []*history.HistoryEvent, name string) (scheduled int, attem
 func (w *World) record() {
 	w.T.Helper()
 	directory := os.Getenv("SLUICE_RECORD")
-	if directory == "" || w.last == "" {
+	if directory == "" {
 		return
 	}
 	directory = filepath.Join(directory, strings.TrimPrefix(w.T.Name(), "TestScenario/"))
 	require.NoError(w.T, os.MkdirAll(directory, 0o755))
-	h := &history.History{Events: w.History("")}
-	data, err := protojson.MarshalOptions{Multiline: true, Indent: " "}.Marshal(h)
-	require.NoError(w.T, err)
-	require.NoError(w.T, os.WriteFile(filepath.Join(directory, string(w.lastKind())+".json"), data, 0o644))
+	for i, r := range w.runs {
+		data, err := protojson.Marshal(&history.History{Events: w.History(r.id)})
+		require.NoError(w.T, err)
+		require.NoError(w.T, os.WriteFile(filepath.Join(directory, fmt.Sprintf("%d-%s.json", i+1, r.kind)), data, 0o644))
+	}
 }
-
-func (w *World) lastKind() job.Kind { return w.Operation(w.last).Progress.Kind }
 
 // UI reads what Temporal's UI shows of the job's newest operation: the current
 // details (markdown) and the search attributes.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,6 +52,9 @@ func (w *World) Begin(request job.Request, header ...string) Accepted {
 	var accepted Accepted
 	w.Want(http.StatusAccepted, http.MethodPost, "/jobs/"+w.Name+"/operations", request, &accepted, header...)
 	w.last = accepted.Operation
+	if r := (run{path.Base(accepted.Links.TemporalUI), request.Kind}); !slices.Contains(w.runs, r) {
+		w.runs = append(w.runs, r)
+	}
 	w.Say("%s began: operation %s", request.Kind, accepted.Operation)
 	return accepted
 }

@@ -48,6 +48,13 @@ type World struct {
 	files    checker.Files
 	began    time.Time
 	last     string // operation
+	runs     []run
+}
+
+// run is one workflow run of the story.
+type run struct {
+	id   string
+	kind job.Kind
 }
 
 // Given makes a fresh job name of a tenant; the job is removed from the cluster
