@@ -5,8 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"go.temporal.io/sdk/workflow"
@@ -302,8 +300,8 @@ func changes(old *job.Spec, new job.Spec) []Change {
 	add("artifact", old.Artifact, new.Artifact)
 	add("entryClass", old.EntryClass, new.EntryClass)
 	add("arguments", strings.Join(old.Arguments, " "), strings.Join(new.Arguments, " "))
-	keys := slices.Sorted(maps.Keys(old.Options))
-	for _, k := range slices.Sorted(maps.Keys(new.Options)) {
+	keys := workflow.DeterministicKeys(old.Options)
+	for _, k := range workflow.DeterministicKeys(new.Options) {
 		if _, ok := old.Options[k]; !ok {
 			keys = append(keys, k)
 		}
