@@ -41,6 +41,7 @@ type ResolveIn struct {
 	UID      string  `json:"uid"`      // "" : whatever it is now
 	Revision int     `json:"revision"` // 0: newest
 	Profile  string  `json:"profile"`  // "": current, else "ordinary"
+	Current  bool    `json:"current"`  // the committed revision, whatever is newest (stop, savepoint)
 }
 
 // ResolveOut is what they are.
@@ -64,6 +65,9 @@ type Current struct {
 	Profile  string `json:"profile,omitempty"`
 	State    string `json:"state"` // "new", "running", "stopped"
 	Epoch    int64  `json:"epoch"` // the Lease's is never below it
+	// ProfileDigest is the profile's as it was committed; today's of the same name
+	// may differ.
+	ProfileDigest string `json:"profileDigest,omitempty"`
 }
 
 // SnapshotsIn names the job.
@@ -86,13 +90,15 @@ type RecordSnapshotIn struct {
 
 // CommitIn is a job's new current state.
 type CommitIn struct {
-	JobUID     string `json:"jobUid"`
-	Operation  string `json:"operation"`
-	Revision   int    `json:"revision"`
-	Profile    string `json:"profile"`
-	State      string `json:"state"` // running, stopped
-	Epoch      int64  `json:"epoch"`
-	Generation int    `json:"generation"`
+	JobUID    string `json:"jobUid"`
+	Operation string `json:"operation"`
+	Revision  int    `json:"revision"`
+	Profile   string `json:"profile"`
+	// ProfileDigest is the digest of the profile as it was applied.
+	ProfileDigest string `json:"profileDigest"`
+	State         string `json:"state"` // running, stopped
+	Epoch         int64  `json:"epoch"`
+	Generation    int    `json:"generation"`
 }
 
 // FinishIn ends an operation's row.

@@ -93,7 +93,9 @@ func (a *Agent) patiently(ctx context.Context, call func(context.Context) error)
 	limit := time.Now().Add(patience)
 	for p := newPace(50*time.Millisecond, time.Second); ; {
 		err := call(ctx)
-		if failure.CodeOf(err) != failure.Unavailable || time.Now().After(limit) {
+		// Rights that were just granted take a moment to reach every API server.
+		code := failure.CodeOf(err)
+		if code != failure.Unavailable && code != failure.Forbidden || time.Now().After(limit) {
 			return err
 		}
 		if p.pause(ctx) != nil {

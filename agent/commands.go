@@ -84,7 +84,7 @@ func again(status agentapi.Status) bool {
 		return false
 	}
 	switch status.Failure.Code {
-	case failure.Unavailable, failure.Unknown, failure.Unproven, failure.Internal:
+	case failure.Unavailable, failure.Unknown, failure.Unproven, failure.Internal, failure.Forbidden:
 		return true
 	default:
 		return false

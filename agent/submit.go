@@ -164,11 +164,7 @@ func (p *posting) refused(ctx context.Context, refusal error) (duplicate bool, e
 	if err := p.sameJobManager(ctx); err != nil {
 		return false, err
 	}
-	var found flink.Job
-	err = p.agent.patiently(ctx, func(ctx context.Context) (err error) {
-		found, err = p.agent.flink.Job(ctx, p.in.FlinkJobID)
-		return err
-	})
+	found, err := p.left(ctx)
 	switch code := failure.CodeOf(err); {
 	case code == failure.NotFound && p.open:
 		return false, failure.Wrap(failure.Unknown, refusal, "Flink refused the repeated submission, but an earlier POST may still work").
@@ -189,6 +185,34 @@ func (p *posting) refused(ctx context.Context, refusal error) (duplicate bool, e
 	}
 	return false, p.agent.jobFailed(ctx, found)
 }
+
+// left reads what a refused submission left behind. The JobManager may answer
+// late for a job that it is just taking: only a 404 that stays for a while, from
+// the JobManager that refused, says that there is none.
+func (p *posting) left(ctx context.Context) (found flink.Job, err error) {
+	limit := time.Now().Add(absentFor)
+	for pace := newPace(100*time.Millisecond, time.Second); ; {
+		err = p.agent.patiently(ctx, func(ctx context.Context) (err error) {
+			found, err = p.agent.flink.Job(ctx, p.in.FlinkJobID)
+			return err
+		})
+		if failure.CodeOf(err) != failure.NotFound {
+			return found, err
+		}
+		if time.Now().After(limit) {
+			if same := p.sameJobManager(ctx); same != nil {
+				return found, same
+			}
+			return found, err
+		}
+		if err := pace.pause(ctx); err != nil {
+			return found, err
+		}
+	}
+}
+
+// absentFor is how long a refused submission's job must stay unknown.
+const absentFor = 5 * time.Second
 
 func (p *posting) record(ctx context.Context, outcome lease.Outcome) error {
 	_, err := p.agent.swapLease(ctx, func(s lease.State) (lease.State, error) { return s.Record(p.in.Epoch, outcome) })

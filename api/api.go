@@ -29,6 +29,7 @@ import (
 // Artifacts is the store of artifacts (internal/hdfs).
 type Artifacts interface {
 	Put(ctx context.Context, tenant string, r io.Reader, options hdfs.PutOptions) (hdfs.Stored, error)
+	Sweep(ctx context.Context, age time.Duration) (int, error)
 	Stat(ctx context.Context, tenant, digest string) (int64, error)
 }
 

@@ -158,3 +158,5 @@ func fieldNames(p problem.Problem) []string {
 	}
 	return names
 }
+
+func (f *files) Sweep(context.Context, time.Duration) (int, error) { return 0, nil }

@@ -34,6 +34,7 @@ func (a *API) Run(ctx context.Context) error {
 		go func() { stopped <- servers[1].Serve(metrics) }()
 	}
 	go a.migrate(ctx)
+	go a.sweep(ctx)
 
 	var failed error
 	select {
@@ -62,6 +63,28 @@ func (a *API) shutdown(ctx context.Context, servers []*http.Server) {
 	for _, server := range servers {
 		if err := server.Shutdown(ctx); err != nil {
 			_ = server.Close()
+		}
+	}
+}
+
+// Uploads that a killed api left unfinished are removed after a day.
+const (
+	sweepEvery = 24 * time.Hour
+	staleAfter = 24 * time.Hour
+)
+
+func (a *API) sweep(ctx context.Context) {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		removed, err := a.artifacts.Sweep(ctx, staleAfter)
+		if err != nil || removed > 0 {
+			a.log.Info("unfinished uploads swept", "removed", removed, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
 		}
 	}
 }

@@ -56,8 +56,18 @@ func (i *inbound) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteAc
 		if ctx.Err() != nil && f.Retryable() {
 			return result, ctx.Err() // canceled, not failed
 		}
+		return result, ontemporal.Again(f, info.Attempt < settling && mayPass(f.Code))
 	}
-	return result, ontemporal.Error(err)
+	return result, nil
+}
+
+// settling is for how many attempts (some 20 s) an answer that is often only
+// early is asked again: rights that were just granted aren't known to every API
+// server yet, a rolled worker's transaction is cut, a token is being rotated.
+const settling = 8
+
+func mayPass(code failure.Code) bool {
+	return code == failure.Forbidden || code == failure.Unauthorized || code == failure.Internal
 }
 
 // outbound remembers the last progress, so that the beats repeat it.

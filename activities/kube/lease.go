@@ -37,7 +37,7 @@ func (a *Activities) ReserveGeneration(ctx context.Context, in activities.LeaseI
 		return state, nil
 	}
 	state, err := a.update(ctx, in.Identity, reserve)
-	if failure.CodeOf(err) == failure.NotFound {
+	if failure.CodeOf(err) == failure.NotFound && in.MayCreate {
 		// Once in a job's life, so it is the second way tried, not the first.
 		if err = a.createLease(ctx, in.Identity); err == nil {
 			state, err = a.update(ctx, in.Identity, reserve)

@@ -62,6 +62,9 @@ func (a *Activities) resolve(ctx context.Context, in activities.ResolveIn) (acti
 		return out, failure.New(failure.NotFound, "job %s with uid %s does not exist; today's has uid %s", in.Job, in.UID, found.UID).
 			WithNext("the job was deleted and made again: ask for the operation anew")
 	}
+	if in.Current && found.State.Revision > 0 {
+		in.Revision = found.State.Revision
+	}
 	revision, err := a.Store.Revision(ctx, found.UID, in.Revision)
 	if err != nil {
 		return out, err
@@ -81,7 +84,7 @@ func (a *Activities) resolve(ctx context.Context, in activities.ResolveIn) (acti
 		Revision: job.Revision{Number: revision.Number, Digest: revision.Digest, Spec: revision.Spec},
 		Profile:  profile.Body,
 		Current: activities.Current{
-			Revision: found.State.Revision, Digest: found.State.Digest, Profile: found.State.Profile, State: found.State.State, Epoch: found.State.Epoch,
+			Revision: found.State.Revision, Digest: found.State.Digest, Profile: found.State.Profile, State: found.State.State, Epoch: found.State.Epoch, ProfileDigest: found.State.ProfileDigest,
 		},
 		EverSnapshot: ever,
 	}, err
@@ -122,7 +125,7 @@ func (a *Activities) recordSnapshot(ctx context.Context, in activities.RecordSna
 
 func (a *Activities) commit(ctx context.Context, in activities.CommitIn) (activities.None, error) {
 	return activities.None{}, a.Store.Commit(ctx, store.State{
-		JobUID: in.JobUID, Revision: in.Revision, Profile: in.Profile, State: in.State,
+		JobUID: in.JobUID, Revision: in.Revision, Profile: in.Profile, ProfileDigest: in.ProfileDigest, State: in.State,
 		Epoch: in.Epoch, Generation: in.Generation, Operation: in.Operation,
 	})
 }

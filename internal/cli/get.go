@@ -86,7 +86,7 @@ func (a *app) getJob(ctx context.Context, q query) error {
 		{"job", j.Tenant + "/" + j.Name}, {"uid", j.UID}, {"site", j.Site}, {"state", j.Current.State},
 		{"revision", number(j.Current.Revision) + " (newest " + number(j.NewestRevision) + ")"}, {"profile", orDash(j.Current.Profile)},
 		{"generation", number(j.Current.Generation)}, {"epoch", number(j.Current.Epoch)}, {"last operation", orDash(j.Current.Operation)},
-		{"engine", j.Revision.Spec.Engine.Name + " " + j.Revision.Spec.Engine.Version}, {"artifact", j.Revision.Spec.Artifact},
+		{"engine", j.Revision.Spec.Engine.Name + " " + j.Revision.Spec.Engine.Version}, {"artifact (newest)", j.Revision.Spec.Artifact},
 		{"entry class", j.Revision.Spec.EntryClass}, {"created", when(j.CreatedAt) + " by " + j.CreatedBy},
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"sluice/internal/failure"
+	"sluice/internal/job"
 )
 
 // AnswerError is a refusal in Flink's own words; it is in the chain of the failures
@@ -114,6 +115,7 @@ func MainCause(trace string) string {
 }
 
 func shorten(text string) string {
+	text = job.Redact(text)
 	const limit = 1000
 	if len(text) > limit {
 		return text[:limit] + "…"

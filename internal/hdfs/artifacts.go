@@ -316,7 +316,7 @@ func (c *Client) Sweep(ctx context.Context, age time.Duration) (int, error) {
 	for _, tenant := range tenants {
 		directory := path.Join(job.ArtifactsRoot, tenant.Name(), incoming)
 		files, err := c.list(ctx, directory)
-		if err != nil {
+		if err != nil && failure.CodeOf(err) != failure.NotFound {
 			return removed, err
 		}
 		for _, file := range files {

@@ -10,6 +10,7 @@ import (
 	core "k8s.io/api/core/v1"
 
 	"sluice/internal/failure"
+	"sluice/internal/job"
 )
 
 // Time that a fault gets to heal by itself before it counts as definite.
@@ -173,7 +174,7 @@ func ending(t *core.ContainerStateTerminated) string {
 
 // lastLines keeps the end: that is where the reason stands.
 func lastLines(message string) string {
-	message = strings.TrimSpace(message)
+	message = job.Redact(strings.TrimSpace(message))
 	const most = 400
 	if len(message) > most {
 		message = "…" + strings.ToValidUTF8(message[len(message)-most:], "")

@@ -3,6 +3,9 @@ package lease
 import (
 	"context"
 	"encoding/json"
+	"reflect"
+	"slices"
+	"strings"
 
 	coordination "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -83,7 +86,7 @@ func (c Client) Update(ctx context.Context, key Key, decide func(State) (State, 
 		if err != nil {
 			return state, err
 		}
-		body, err := encode(next)
+		body, err := encodeOver(object.Annotations[annotation], next)
 		if err != nil {
 			return state, err
 		}
@@ -110,6 +113,48 @@ func encode(state State) (string, error) {
 	}
 	return string(body), nil
 }
+
+// encodeOver encodes the State and keeps the top-level fields of the stored one
+// that this version doesn't know: an agent may be older than the worker. Fields
+// that come later therefore go to the top level.
+func encodeOver(stored string, state State) (string, error) {
+	body, err := encode(state)
+	if err != nil {
+		return "", err
+	}
+	var kept, known map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(stored), &kept); err != nil {
+		return "", failure.Wrap(failure.Refused, err, "the stored writer lease is not readable")
+	}
+	if err := json.Unmarshal([]byte(body), &known); err != nil {
+		return "", failure.Wrap(failure.Internal, err, "encode the writer lease")
+	}
+	unknown := false
+	for name, value := range kept {
+		if !slices.Contains(fields, name) {
+			known[name] = value
+			unknown = true
+		}
+	}
+	if !unknown {
+		return body, nil
+	}
+	merged, err := json.Marshal(known)
+	if err != nil {
+		return "", failure.Wrap(failure.Internal, err, "encode the writer lease")
+	}
+	return string(merged), nil
+}
+
+// fields are the State's own, by their names in JSON.
+var fields = func() []string {
+	var names []string
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[State]()) {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
+}()
 
 func translate(err error, key Key) error {
 	switch {

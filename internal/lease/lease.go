@@ -51,6 +51,10 @@ type State struct {
 	Hold        *Hold        `json:"hold,omitempty"`
 	Ended       *Ended       `json:"ended,omitempty"`
 	Profile     string       `json:"profile,omitempty"` // in force
+	// Released is the operation that gave its hold up last: a write of it that
+	// arrives late can't place the hold again, and the release is a write even
+	// where no hold was seen, so that such a write loses its race.
+	Released string `json:"released,omitempty"`
 }
 
 // Generation is one cluster made for the job. Retired ones are kept only while
@@ -137,6 +141,9 @@ func (s State) Place(operation, since string) (State, error) {
 			return s, nil
 		}
 		return s, heldBy(s.Hold.Operation)
+	}
+	if s.Released == operation {
+		return s, failure.New(failure.Refused, "operation %s has given its hold up", operation)
 	}
 	s = s.clone()
 	s.Hold = &Hold{Operation: operation, Epoch: s.Epoch, Since: since}
@@ -233,21 +240,26 @@ func (s State) Record(epoch int64, outcome Outcome) (State, error) {
 	}
 	s = s.clone()
 	s.Intent.Outcome = outcome
+	explained := s.Hold != nil && s.Hold.Stop != nil && s.Hold.Stop.FlinkJobID == s.Intent.FlinkJobID
+	if outcome == Finished && !explained {
+		s.Ended = &Ended{Epoch: epoch, State: string(outcome)}
+	}
 	return s, nil
 }
 
-// Release takes the operation's hold away and sets the profile in force.
+// Release takes the operation's hold away, for good, and sets the profile in
+// force. Another's hold is left alone.
 func (s State) Release(operation, profile string) (State, error) {
-	if s.Hold == nil {
+	if s.Released == operation {
 		return s, nil
 	}
-	if err := s.CheckHolder(operation); err != nil {
-		return s, err
-	}
 	s = s.clone()
-	s.Hold = nil
-	if profile != "" {
-		s.Profile = profile
+	s.Released = operation
+	if s.Hold != nil && s.Hold.Operation == operation {
+		s.Hold = nil
+		if profile != "" {
+			s.Profile = profile
+		}
 	}
 	return s, nil
 }

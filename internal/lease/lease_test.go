@@ -46,8 +46,35 @@ func TestOnlyOneOperationHolds(t *testing.T) {
 	again, err := s.Place("A", "later")
 	require.NoError(t, err)
 	require.Equal(t, s, again)
-	_, err = s.Release("B", "")
+	other, err := s.Release("B", "")
+	require.NoError(t, err)
+	require.Equal(t, "A", other.Hold.Operation, "another's hold is left alone")
+}
+
+// A hold whose write was under way when the operation gave up must not come back.
+func TestAReleasedOperationNeverHoldsAgain(t *testing.T) {
+	free := held(lease.Accepted)
+	free.Hold = nil
+	released, err := free.Release("A", "")
+	require.NoError(t, err)
+	require.NotEqual(t, free, released, "the release is a write also where no hold was seen")
+	_, err = released.Place("A", "late")
 	refusedWith(t, failure.Refused, err)
+	again, err := released.Release("A", "")
+	require.NoError(t, err)
+	require.Equal(t, released, again)
+}
+
+// A job that finished by itself has ended; one that was stopped has not.
+func TestOnlyAnUnexplainedFinishIsAnEnd(t *testing.T) {
+	s, err := held(lease.Accepted).Record(1, lease.Finished)
+	require.NoError(t, err)
+	require.NotNil(t, s.Ended)
+	stopping, err := held(lease.Accepted).Stopping("A", lease.StopSent{FlinkJobID: "F1"})
+	require.NoError(t, err)
+	s, err = stopping.Record(1, lease.Finished)
+	require.NoError(t, err)
+	require.Nil(t, s.Ended)
 }
 
 func TestTheWriterMovesOnlyWhenTheLastSubmissionIsOver(t *testing.T) {

@@ -24,8 +24,9 @@ const (
 
 // passing errors end by themselves or by an operator's hand, not by another
 // request: too many connections, access denied, unknown database, shutdown,
-// lock wait, deadlock, connection killed, interrupted, read-only server.
-var passing = []uint16{1040, 1044, 1045, 1049, 1053, lockWaitTimeout, deadlockFound, 1290, 1317, 1792, 1836, 1927, 3024, 3168}
+// lock wait, deadlock, connection killed, interrupted, read-only server, disk or
+// table full, host blocked, packets lost, resource limits.
+var passing = []uint16{1021, 1030, 1040, 1044, 1045, 1049, 1053, 1114, 1129, 1158, 1159, 1160, 1161, 1203, 1226, lockWaitTimeout, deadlockFound, 1290, 1317, 1792, 1836, 1927, 3024, 3168}
 
 // mapError turns a driver's error into a failure; what names the thing that was
 // looked for or written. SQL text never gets into it.
@@ -62,7 +63,7 @@ func mapServerError(err *mysql.MySQLError, what string) error {
 
 func disconnected(err error) bool {
 	var network net.Error
-	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, mysql.ErrInvalidConn) || errors.Is(err, sql.ErrConnDone) ||
+	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, mysql.ErrInvalidConn) || errors.Is(err, mysql.ErrPktSync) || errors.Is(err, sql.ErrTxDone) || errors.Is(err, sql.ErrConnDone) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.As(err, &network)
 }

@@ -44,15 +44,17 @@ func (j Job) Ref() job.Ref { return job.Ref{Tenant: j.Tenant, Name: j.Name} }
 type State struct {
 	bun.BaseModel `bun:"table:job_states,alias:s"`
 
-	JobUID     string    `bun:"job_uid,pk"`
-	Revision   int       `bun:"revision"`
-	Digest     string    `bun:"digest"`
-	Profile    string    `bun:"profile"`
-	State      string    `bun:"state"`
-	Epoch      int64     `bun:"epoch"`
-	Generation int       `bun:"generation"`
-	Operation  string    `bun:"operation"`
-	UpdatedAt  time.Time `bun:"updated_at"`
+	JobUID   string `bun:"job_uid,pk"`
+	Revision int    `bun:"revision"`
+	Digest   string `bun:"digest"`
+	Profile  string `bun:"profile"`
+	// ProfileDigest is the profile's as it was applied; "" before it was recorded.
+	ProfileDigest string    `bun:"profile_digest"`
+	State         string    `bun:"state"`
+	Epoch         int64     `bun:"epoch"`
+	Generation    int       `bun:"generation"`
+	Operation     string    `bun:"operation"`
+	UpdatedAt     time.Time `bun:"updated_at"`
 }
 
 // Revision is a job's numbered, immutable body.

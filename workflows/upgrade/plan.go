@@ -19,6 +19,7 @@ import (
 
 // Facts is all that a plan is decided from.
 type Facts struct {
+	Operation  string
 	Request    job.Request
 	Target     activities.ResolveOut
 	Lease      activities.ReadLeaseOut
@@ -53,10 +54,10 @@ func (r *run) plan(ctx workflow.Context) error {
 }
 
 func (r *run) gather(ctx workflow.Context) (Facts, error) {
-	facts := Facts{Request: r.in.Request}
+	facts := Facts{Operation: r.in.Operation, Request: r.in.Request}
 	var err error
 	facts.Target, err = flow.Do(ctx, job.FlowQueue, activities.Resolve, activities.ResolveIn{
-		Job: r.in.Job, UID: r.in.UID, Revision: r.in.Request.Revision, Profile: r.in.Request.Profile,
+		Job: r.in.Job, UID: r.in.UID, Revision: r.in.Request.Revision, Profile: r.in.Request.Profile, Current: !r.changes(),
 	}, "read job, revision and profile")
 	if err != nil {
 		return facts, err
@@ -68,14 +69,16 @@ func (r *run) gather(ctx workflow.Context) (Facts, error) {
 		return facts, err
 	}
 	snapshots := flow.Go(ctx, job.FlowQueue, activities.Snapshots, activities.SnapshotsIn{JobUID: r.target.Identity.UID}, "read the ledger")
-	artifacts := flow.Go(ctx, r.queue, activities.CheckArtifacts, activities.CheckArtifactsIn{
-		Tenant: r.target.Identity.Tenant, Digests: []string{r.target.Revision.Spec.Artifact},
-	}, "the artifacts are on HDFS")
+	checked := activities.CheckArtifactsIn{Tenant: r.target.Identity.Tenant}
+	if r.changes() { // what runs needs its artifact no more
+		checked.Digests = []string{r.target.Revision.Spec.Artifact}
+	}
+	artifacts := flow.Go(ctx, r.queue, activities.CheckArtifacts, checked, "the artifacts are on HDFS")
 	directory := flow.Go(ctx, r.queue, activities.InspectJobDirectory, activities.JobDirectoryIn{UID: r.target.Identity.UID}, "is the job's directory empty?")
 	if facts.Lease, err = flow.Do(ctx, r.queue, activities.ReadLease, r.leaseIn(), "read the Lease"); err != nil {
 		return facts, err
 	}
-	r.state = facts.Lease.State
+	r.state, r.exists = facts.Lease.State, facts.Lease.Exists
 	r.old = r.state.ActiveGeneration()
 	r.epoch = r.state.Epoch + 1
 	if err := r.look(ctx, &facts); err != nil {
@@ -96,7 +99,8 @@ func (r *run) gather(ctx workflow.Context) (Facts, error) {
 // ledger doesn't know.
 func (r *run) look(ctx workflow.Context, facts *Facts) error {
 	intent := r.state.Intent
-	if r.old != 0 {
+	over := intent == nil || intent.Outcome.Over()
+	if r.old != 0 && !(r.in.Request.Kind == job.Start && over) { // a start behind a proven end asks nobody
 		state, err := flow.Do(ctx, r.queue, activities.AgentState, r.command(r.old, "state", agentapi.Command{}), "what runs now?")
 		if err != nil {
 			return err
@@ -110,6 +114,12 @@ func (r *run) look(ctx workflow.Context, facts *Facts) error {
 			}
 			facts.Lease.State = r.state
 		}
+		if r.in.Request.Kind == job.Start && !over {
+			if err := r.proveOver(ctx, intent, r.runningProfile().Slots()); err != nil {
+				return err
+			}
+			facts.Lease.State = r.state
+		}
 	}
 	if intent == nil || r.in.Request.Kind != job.Start {
 		return nil
@@ -117,6 +127,11 @@ func (r *run) look(ctx workflow.Context, facts *Facts) error {
 	var err error
 	facts.Checkpoint, err = flow.Do(ctx, r.queue, activities.FindSnapshot, activities.FindSnapshotIn{Directory: r.checkpoints(intent.FlinkJobID)}, "the newest checkpoint of the last submission")
 	return err
+}
+
+// changes says whether the operation makes a new submission.
+func (r *run) changes() bool {
+	return r.in.Request.Kind == job.Start || r.in.Request.Kind == job.Upgrade
 }
 
 // Decide makes the plan, or says why there is none. It is pure.
@@ -156,6 +171,8 @@ func mustTrustLease(f Facts) error {
 	switch {
 	case !f.Lease.Exists && f.Target.Current.Revision != 0:
 		return failure.New(failure.Refused, "the writer lease of a job that ran before is missing").WithNext(next)
+	case f.Lease.State.Hold != nil && f.Lease.State.Hold.Operation != f.Operation:
+		return failure.New(failure.Refused, "the Lease is held by operation %s, which doesn't run any more", f.Lease.State.Hold.Operation).WithNext(next)
 	case f.Lease.State.Epoch < f.Target.Current.Epoch:
 		return failure.New(failure.Refused, "the writer lease is at epoch %d, but epoch %d was committed: it was set back", f.Lease.State.Epoch, f.Target.Current.Epoch).WithNext(next)
 	}
@@ -182,8 +199,9 @@ func planStart(f Facts, plan *Plan) error {
 		plan.Restore = "stateless"
 	}
 	plan.Strategy = job.Warm
+	plan.Changes = changes(f.Target.CurrentSpec, f.Target.Revision.Spec)
 	plan.Delta = delta(f.Target.Profile)
-	plan.Steps = []string{"reserve a generation", "apply", "prepare", "submit", "prove", "commit"}
+	plan.Steps = []string{"reserve a generation", "apply", "prepare", "hold", "move the lease", "submit", "prove", "commit"}
 	return nil
 }
 
@@ -194,6 +212,10 @@ func Restore(f Facts) (string, error) {
 		return "", nil
 	}
 	state := f.Lease.State
+	if state.Ended != nil {
+		return "", failure.New(failure.Refused, "the job ended by itself (%s, epoch %d): from a snapshot it would repeat what it published after it", state.Ended.State, state.Ended.Epoch).
+			WithNext("to run it again from its beginning, say stateless (admins only)")
+	}
 	var best job.Snapshot
 	for _, s := range f.Snapshots {
 		if s.Epoch == state.Epoch && s.CheckpointID >= best.CheckpointID {
@@ -230,7 +252,7 @@ func planUpgrade(f Facts, plan *Plan) error {
 	if err := mustRun(f); err != nil {
 		return err
 	}
-	if f.Target.Current.Revision == f.Target.Revision.Number && f.Target.CurrentProfile != nil && f.Target.CurrentProfile.Digest() == f.Target.Profile.Digest() {
+	if f.Target.Current.Revision == f.Target.Revision.Number && f.Target.Current.Profile == f.Target.Profile.Name && f.Target.Current.ProfileDigest == f.Target.Profile.Digest() {
 		return failure.New(failure.Conflict, "revision %d with profile %q is what runs already", f.Target.Revision.Number, f.Target.Profile.Name).
 			WithNext("apply a change first (sluice apply -f), or name another revision or profile")
 	}

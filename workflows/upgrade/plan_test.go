@@ -27,7 +27,7 @@ func runningFacts(request job.Request) upgrade.Facts {
 			Identity:    job.Identity{Ref: job.Ref{Tenant: "shop", Name: "orders"}, UID: "U", Site: "dc1"},
 			Revision:    job.Revision{Number: 2, Spec: spec("sha256:new")},
 			Profile:     profile,
-			Current:     activities.Current{Revision: 1, Profile: "ordinary", State: "running"},
+			Current:     activities.Current{Revision: 1, Profile: "ordinary", ProfileDigest: profile.Digest(), State: "running"},
 			CurrentSpec: &old, CurrentProfile: &profile,
 		},
 		Lease: activities.ReadLeaseOut{Exists: true, State: lease.State{
@@ -75,6 +75,11 @@ func TestDecideRefuses(t *testing.T) {
 			f.Directory.Empty = true
 			return f
 		}(), failure.Refused},
+		"a hold that nobody has any more": {func() upgrade.Facts {
+			f := runningFacts(job.Request{Kind: job.Upgrade})
+			f.Lease.State.Hold = &lease.Hold{Operation: "gone"}
+			return f
+		}(), failure.Refused},
 		"a Lease that was set back": {func() upgrade.Facts {
 			f := runningFacts(job.Request{Kind: job.Upgrade})
 			f.Target.Current.Epoch = 6
@@ -94,6 +99,14 @@ func TestDecideRefuses(t *testing.T) {
 			require.NotEmpty(t, failure.Of(err).Next, "every refusal says what to do")
 		})
 	}
+}
+
+func TestAnEditedProfileCanBeRolledOut(t *testing.T) {
+	f := runningFacts(job.Request{Kind: job.Upgrade})
+	f.Target.Revision.Number = 1
+	f.Target.Profile.Parallelism = 4
+	_, err := upgrade.Decide(f)
+	require.NoError(t, err)
 }
 
 func TestDecideUpgradeShowsEveryChange(t *testing.T) {
@@ -138,6 +151,10 @@ func TestRestore(t *testing.T) {
 		"nothing of its own: where it came from": {outcome: lease.Failed, want: "before", change: func(f *upgrade.Facts) {
 			f.Lease.State.Intent.RestorePath = "before"
 			f.Snapshots = []job.Snapshot{snapshot(4, 3, "before"), snapshot(3, 99, "abandoned")}
+		}},
+		"a job that ended by itself": {outcome: lease.Finished, refused: true, change: func(f *upgrade.Facts) {
+			f.Lease.State.Ended = &lease.Ended{Epoch: 5, State: "FINISHED"}
+			f.Snapshots = []job.Snapshot{snapshot(5, 7, "s7")}
 		}},
 		"finished without a snapshot isn't set back": {outcome: lease.Finished, refused: true, change: func(f *upgrade.Facts) {
 			f.Lease.State.Intent.RestorePath = "before"

@@ -8,6 +8,7 @@ import (
 
 	"sluice/activities"
 	"sluice/internal/agentapi"
+	"sluice/internal/failure"
 	"sluice/internal/job"
 	"sluice/workflows/internal/flow"
 )
@@ -36,7 +37,9 @@ func (r *run) leaseIn() activities.LeaseIn {
 func (r *run) reserve(ctx workflow.Context) error {
 	return r.step(ctx, "reserve", "a generation number on the Lease", func() (string, error) {
 		directories := flow.Go(ctx, r.queue, activities.MakeJobDirectories, activities.JobDirectoryIn{UID: r.target.Identity.UID}, "make the job's directories")
-		out, err := flow.Do(ctx, r.queue, activities.ReserveGeneration, r.leaseIn(), "reserve a generation")
+		in := r.leaseIn()
+		in.MayCreate = !r.exists
+		out, err := flow.Do(ctx, r.queue, activities.ReserveGeneration, in, "reserve a generation")
 		if err != nil {
 			return "", err
 		}
@@ -103,6 +106,7 @@ func (r *run) command(generation int, step string, c agentapi.Command) activitie
 // hold stops the agents from acting on their own; the running one acknowledges
 // with nothing in flight.
 func (r *run) hold(ctx workflow.Context) error {
+	r.enter(ctx, job.Preparing)
 	r.undo.Push("release the hold", r.release)
 	return r.step(ctx, "hold", "the hold on the Lease and its acknowledgement", func() (string, error) {
 		in := r.leaseIn()
@@ -110,6 +114,9 @@ func (r *run) hold(ctx workflow.Context) error {
 		state, err := flow.Do(ctx, r.queue, activities.PlaceHold, in, "hold the writer lease")
 		if err != nil {
 			return "", err
+		}
+		if state.Epoch != r.epoch-1 {
+			return "", failure.New(failure.Refused, "the Lease is at epoch %d, the plan was made at %d", state.Epoch, r.epoch-1).WithNext("somebody else changed the job: start the operation anew")
 		}
 		r.state = state
 		if r.old == 0 || r.in.Request.Kind == job.Start {

@@ -137,6 +137,7 @@ func (r *run) savepoint(ctx workflow.Context) error {
 		Directory:  r.target.Identity.FS + job.SavepointDirectory(r.target.Identity.UID, r.in.Operation, "savepoint", 1),
 		Format:     "NATIVE",
 	}
+	r.enter(ctx, job.Preparing)
 	var path string
 	err := r.step(ctx, "savepoint", "the savepoint", func() (string, error) {
 		out, err := flow.Do(ctx, r.queue, activities.TakeSavepoint, r.command(r.old, "savepoint", agentapi.Command{Kind: agentapi.Savepoint, Savepoint: &in}),
@@ -147,8 +148,21 @@ func (r *run) savepoint(ctx workflow.Context) error {
 		path = out.Savepoint
 		return fmt.Sprintf("%d ms", out.SavepointMS), err
 	})
-	if err != nil {
-		return err
+	// Whatever the answer was: a complete savepoint is the newest of its lineage
+	// and must be in the ledger, or a later start would go behind it.
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	if path == "" {
+		found, findErr := flow.Do(ctx, r.queue, activities.FindSnapshot, activities.FindSnapshotIn{Directory: in.Directory}, "is there a savepoint all the same?")
+		if findErr != nil {
+			return findErr
+		}
+		if found.Path == "" {
+			return err
+		}
+		path = found.Path
 	}
-	return r.verify(ctx, path)
+	if verifyErr := r.verify(ctx, path); verifyErr != nil {
+		return verifyErr
+	}
+	return err
 }

@@ -57,7 +57,7 @@ func (r *run) submitAndProve(ctx workflow.Context) error {
 	again := false
 	return r.insist(ctx, func() error {
 		if again {
-			if err := r.nextEpoch(ctx); err != nil {
+			if err := r.nextEpoch(ctx); err != nil || r.ended() {
 				return err
 			}
 		}
@@ -147,6 +147,9 @@ func (r *run) gate(ctx workflow.Context) error {
 	})
 }
 
+// ended says that this operation's own submission ended by itself.
+func (r *run) ended() bool { return r.state.Ended != nil && r.state.Ended.Epoch == r.epoch }
+
 // nextEpoch looks at how the last submission stands. Over: the next one starts
 // from the newest snapshot that it left. Else the same one is looked at again.
 func (r *run) nextEpoch(ctx workflow.Context) error {
@@ -157,6 +160,15 @@ func (r *run) nextEpoch(ctx workflow.Context) error {
 		}
 		r.state = read.State
 		intent := r.state.Intent
+		if r.ended() {
+			return "the job ended by itself: " + r.state.Ended.State, nil
+		}
+		if intent != nil && intent.Epoch == r.epoch && !intent.Outcome.Over() {
+			if err := r.proveOver(ctx, intent, r.target.Profile.Slots()); err != nil {
+				return "", err
+			}
+			intent = r.state.Intent
+		}
 		if intent == nil || intent.Epoch != r.epoch || !intent.Outcome.Over() {
 			return fmt.Sprintf("epoch %d is still the one", r.epoch), nil
 		}

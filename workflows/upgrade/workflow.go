@@ -22,6 +22,7 @@ type run struct {
 
 	target     activities.ResolveOut
 	state      lease.State // the Lease as last read; {} when there is none
+	exists     bool        // the Lease does
 	queue      string      // of the job's site
 	old        int         // generation that is active when the operation starts; 0: none
 	generation int         // made by this operation; 0: none
@@ -33,6 +34,7 @@ type run struct {
 	cancelBefore workflow.CancelFunc
 	past         bool // the point of no return lies behind
 	canceled     bool
+	why          string // the cancel's reason
 	retry        bool
 }
 
@@ -72,7 +74,11 @@ func (r *run) execute(ctx workflow.Context) error {
 		if err := r.hold(ctx); err != nil {
 			return err
 		}
-		return r.stopForGood(r.pointOfNoReturn(ctx))
+		ctx, err := r.pointOfNoReturn(ctx)
+		if err != nil {
+			return err
+		}
+		return r.stopForGood(ctx)
 	case job.Start, job.Upgrade:
 		if err := r.prepare(ctx); err != nil {
 			return err
@@ -80,7 +86,11 @@ func (r *run) execute(ctx workflow.Context) error {
 		if err := r.hold(ctx); err != nil {
 			return err
 		}
-		return r.change(r.pointOfNoReturn(ctx))
+		ctx, err := r.pointOfNoReturn(ctx)
+		if err != nil {
+			return err
+		}
+		return r.change(ctx)
 	}
 	return failure.New(failure.Invalid, "kind %q is not known", r.in.Request.Kind)
 }
@@ -99,6 +109,9 @@ func (r *run) change(ctx workflow.Context) error {
 	if err := r.submitAndProve(ctx); err != nil {
 		return err
 	}
+	if r.ended() {
+		return r.commitEnded(ctx)
+	}
 	return r.commit(ctx)
 }
 
@@ -116,13 +129,18 @@ func (r *run) claim(ctx workflow.Context) (bool, error) {
 	return true, nil
 }
 
-// pointOfNoReturn returns a context that no cancel reaches.
-func (r *run) pointOfNoReturn(ctx workflow.Context) workflow.Context {
+// pointOfNoReturn returns a context that no cancel reaches. Nothing yields
+// between the look and the step, so a cancel that was accepted is never passed
+// over, whatever the activity before it answered.
+func (r *run) pointOfNoReturn(ctx workflow.Context) (workflow.Context, error) {
+	if r.canceled || ctx.Err() != nil {
+		return ctx, failure.New(failure.Canceled, "canceled before the point of no return")
+	}
 	r.past = true
 	r.progress.Cancelable = false
 	r.changed()
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
-	return ctx
+	return ctx, nil
 }
 
 // handle sets the query and the updates.
@@ -131,7 +149,7 @@ func (r *run) handle(ctx workflow.Context) error {
 		return err
 	}
 	err := workflow.SetUpdateHandlerWithOptions(ctx, UpdateCancel, func(_ workflow.Context, reason string) error {
-		r.canceled = true
+		r.canceled, r.why = true, reason
 		r.evidence("cancel asked for: " + reason)
 		r.cancelBefore()
 		return nil
@@ -177,8 +195,14 @@ func (r *run) finish(ctx workflow.Context, err error) (Progress, error) {
 			phase = job.Canceled
 		}
 		f := failure.Of(err)
-		if undoErr := r.undo.Run(ctx); undoErr != nil {
-			_ = f.With("undo", undoErr.Error())
+		if phase == job.Canceled {
+			f = failure.New(failure.Canceled, "canceled by a person before the point of no return: %s", r.why)
+		}
+		// A hold or a cluster that stays behind would block the job for ever.
+		for undoErr := r.undo.Run(ctx); undoErr != nil; undoErr = r.undo.Run(ctx) {
+			if askErr := r.ask(ctx, undoErr); askErr != nil {
+				break
+			}
 		}
 		r.progress.Failure = f
 	}

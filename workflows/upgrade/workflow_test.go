@@ -2,6 +2,7 @@ package upgrade_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -36,6 +37,9 @@ type world struct {
 	prepare  error
 	submits  []activities.AgentIn
 	finished activities.FinishIn
+	updates  int
+	failedAs lease.Outcome // what AwaitRunning's JobFailed leaves on the Lease
+	ends     []activities.ContainerEnd
 }
 
 type answer[T any] struct {
@@ -65,7 +69,7 @@ func newWorld(t *testing.T, request job.Request) *world {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
-	w := &world{env: suite.NewTestWorkflowEnvironment(), facts: runningFacts(request)}
+	w := &world{env: suite.NewTestWorkflowEnvironment(), facts: runningFacts(request), failedAs: lease.Failed}
 	w.env.SetTestTimeout(20 * time.Second)
 	w.env.RegisterWorkflowWithOptions(upgrade.Workflow, workflow.RegisterOptions{Name: upgrade.WorkflowName})
 	w.env.OnUpsertTypedSearchAttributes(mock.Anything).Return(nil).Maybe()
@@ -86,6 +90,12 @@ func (w *world) record() {
 		return activities.SnapshotsOut{Snapshots: w.facts.Snapshots}, nil
 	})
 	on(w, activities.RecordSnapshot, func(activities.RecordSnapshotIn) (activities.None, error) { return activities.None{}, nil })
+	on(w, activities.ContainerEnds, func(activities.ContainerEndsIn) (activities.ContainerEndsOut, error) {
+		return activities.ContainerEndsOut{Ends: w.ends}, nil
+	})
+	on(w, activities.RecordOutcome, func(in activities.RecordOutcomeIn) (lease.State, error) {
+		return w.change(func(s lease.State) (lease.State, error) { return s.Record(in.Epoch, in.Outcome) })
+	})
 	on(w, activities.Commit, func(activities.CommitIn) (activities.None, error) { return activities.None{}, nil })
 	on(w, activities.Finish, func(in activities.FinishIn) (activities.None, error) {
 		w.finished = in
@@ -141,7 +151,12 @@ func (w *world) agent() {
 	on(w, activities.AcknowledgeHold, func(activities.AgentIn) (agentapi.AcknowledgeOut, error) {
 		return agentapi.AcknowledgeOut{PodUID: "p"}, nil
 	})
-	on(w, activities.StopJob, func(activities.AgentIn) (agentapi.StopOut, error) {
+	on(w, activities.StopJob, func(in activities.AgentIn) (agentapi.StopOut, error) {
+		if _, err := w.change(func(s lease.State) (lease.State, error) {
+			return s.Stopping("OP", lease.StopSent{FlinkJobID: in.Command.Stop.FlinkJobID})
+		}); err != nil {
+			return agentapi.StopOut{}, err
+		}
 		out, err := next(&w.stops, agentapi.StopOut{Savepoint: savepoint, JobState: "FINISHED"})
 		if err == nil && out.JobState == "FINISHED" {
 			_, err = w.change(func(s lease.State) (lease.State, error) { return s.Record(s.Epoch, lease.Finished) })
@@ -162,7 +177,7 @@ func (w *world) agent() {
 	on(w, activities.AwaitRunning, func(in activities.AgentIn) (agentapi.AwaitOut, error) {
 		out, err := next(&w.awaits, agentapi.AwaitOut{RestoredPath: in.Command.Await.RestorePath})
 		if err != nil && failure.CodeOf(ontemporal.Failure(err)) == failure.JobFailed {
-			_, _ = w.change(func(s lease.State) (lease.State, error) { return s.Record(s.Epoch, lease.Failed) })
+			_, _ = w.change(func(s lease.State) (lease.State, error) { return s.Record(s.Epoch, w.failedAs) })
 		}
 		return out, err
 	})
@@ -201,7 +216,8 @@ func (w *world) progress(t *testing.T) upgrade.Progress {
 
 // update sends an update and keeps whether it was accepted.
 func (w *world) update(name string, accepted *bool) {
-	w.env.UpdateWorkflow(name, name, &testsuite.TestUpdateCallback{
+	w.updates++
+	w.env.UpdateWorkflow(name, fmt.Sprintf("%s-%d", name, w.updates), &testsuite.TestUpdateCallback{
 		OnAccept:   func() { *accepted = true },
 		OnReject:   func(error) { *accepted = false },
 		OnComplete: func(any, error) {},
@@ -327,6 +343,85 @@ func TestRetryAfterAFailedSubmissionTakesANewEpoch(t *testing.T) {
 	require.EqualValues(t, 6, w.submits[0].Command.Submit.Epoch)
 	require.EqualValues(t, 7, w.submits[1].Command.Submit.Epoch)
 	require.Equal(t, "hdfs://nn/chk-9", w.submits[1].Command.Submit.RestorePath)
+}
+
+// A job that finishes while it is being proven isn't run a second time.
+func TestAJobThatEndsByItselfIsNotSubmittedAgain(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.failedAs = lease.Finished
+	w.awaits = []answer[agentapi.AwaitOut]{{err: failure.New(failure.JobFailed, "FINISHED")}}
+	w.env.RegisterDelayedCallback(func() {
+		var accepted bool
+		w.update(upgrade.UpdateRetry, &accepted)
+	}, time.Hour)
+	w.run()
+	require.ErrorContains(t, w.env.GetWorkflowError(), "ended by itself")
+	require.Len(t, w.submits, 1)
+	require.Nil(t, w.state.Hold)
+	require.Zero(t, w.state.ActiveGeneration())
+}
+
+// The JobManager that took the POST is lost. Retry goes on only when its end is
+// proven and all slots are free; then from the newest snapshot, in a new epoch.
+func TestALostJobManagerIsProvenBeforeTheNextSubmission(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	lost := failure.New(failure.Unproven, "the JobManager is gone")
+	w.awaits = []answer[agentapi.AwaitOut]{{err: lost}, {err: lost}}
+	retry := func() {
+		var accepted bool
+		w.update(upgrade.UpdateRetry, &accepted)
+	}
+	w.env.RegisterDelayedCallback(retry, time.Hour)
+	w.env.RegisterDelayedCallback(func() {
+		require.EqualValues(t, 6, w.state.Epoch, "without the proof it is the same submission")
+		w.ends = []activities.ContainerEnd{{ContainerID: "c"}}
+		w.facts.Agent = &agentapi.State{JobManager: "up", SlotsTotal: 2, SlotsFree: 2}
+		retry()
+	}, 2*time.Hour)
+	w.run()
+	require.NoError(t, w.env.GetWorkflowError())
+	require.EqualValues(t, 7, w.submits[len(w.submits)-1].Command.Submit.Epoch)
+	require.Equal(t, job.Committed, w.progress(t).Phase)
+}
+
+// The cancel is accepted while the last step before the point of no return runs
+// to a good end: it must be honoured.
+func TestAnAcceptedCancelIsNeverPassedOver(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	var accepted bool
+	w.env.OnActivity(activities.AcknowledgeHold.Name, mock.Anything, mock.Anything).After(time.Hour).Return(agentapi.AcknowledgeOut{PodUID: "p"}, nil).Maybe()
+	w.env.RegisterDelayedCallback(func() { w.update(upgrade.UpdateCancel, &accepted) }, time.Minute)
+	w.run()
+	require.True(t, accepted)
+	require.Equal(t, job.Canceled, w.progress(t).Phase)
+	require.Equal(t, -1, w.index(activities.StopJob.Name))
+	require.Nil(t, w.state.Hold)
+	require.Equal(t, 3, w.state.ActiveGeneration())
+}
+
+// An undo that fails is not given up: what it leaves behind would block the job.
+func TestAFailedUndoAsks(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.prepare = failure.New(failure.Incompatible, "main threw")
+	refuse := true
+	w.env.OnActivity(activities.RemoveGeneration.Name, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.GenerationRef) (activities.None, error) {
+		if refuse {
+			return activities.None{}, ontemporal.Error(failure.New(failure.Refused, "no"))
+		}
+		_, err := w.change(func(s lease.State) (lease.State, error) { return s.Retire(in.Generation) })
+		return activities.None{}, err
+	})
+	asked := false
+	w.env.RegisterDelayedCallback(func() {
+		asked = w.progress(t).Phase == job.Waiting
+		refuse = false
+		var accepted bool
+		w.update(upgrade.UpdateRetry, &accepted)
+	}, time.Hour)
+	w.run()
+	require.True(t, asked)
+	require.Equal(t, job.Failed, w.progress(t).Phase)
+	require.Equal(t, lease.Retired, w.state.Standing(4))
 }
 
 func TestCancelBeforeThePointOfNoReturn(t *testing.T) {

@@ -24,10 +24,14 @@ func Error(err error) error {
 	if errors.As(err, &application) && application == err { //nolint:errorlint // the outermost one is meant
 		return err
 	}
-	f := failure.Of(err)
+	return Again(failure.Of(err), false)
+}
+
+// Again is Error for a failure that is retried also if its code alone wouldn't be.
+func Again(f *failure.Error, retry bool) error {
 	detail := *f
 	return temporal.NewApplicationErrorWithOptions(f.Error(), string(f.Code), temporal.ApplicationErrorOptions{
-		NonRetryable: !f.Retryable(),
+		NonRetryable: !retry && !f.Retryable(),
 		Cause:        errors.Unwrap(f),
 		Details:      []any{detail},
 	})

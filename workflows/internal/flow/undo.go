@@ -21,19 +21,21 @@ func (u *Undo) Push(name string, run func(workflow.Context) error) {
 func (u *Undo) Forget() { u.entries = nil }
 
 // Run undoes everything, newest first. An entry that fails doesn't keep the
-// others from running; the first error is returned with all names in the log.
+// others from running, and stays for the next Run; the first error is returned.
 func (u *Undo) Run(ctx workflow.Context) error {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
 	var first error
+	var failed []entry
 	for i := len(u.entries) - 1; i >= 0; i-- {
 		if err := u.entries[i].run(ctx); err != nil {
 			workflow.GetLogger(ctx).Error("undo failed", "step", u.entries[i].name, "error", err)
+			failed = append([]entry{u.entries[i]}, failed...)
 			if first == nil {
 				first = err
 			}
 		}
 	}
-	u.entries = nil
+	u.entries = failed
 	return first
 }

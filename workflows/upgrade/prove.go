@@ -1,0 +1,44 @@
+package upgrade
+
+import (
+	"go.temporal.io/sdk/workflow"
+
+	"sluice/activities"
+	"sluice/internal/agentapi"
+	"sluice/internal/job"
+	"sluice/internal/lease"
+	"sluice/workflows/internal/flow"
+)
+
+// proveOver closes a submission whose JobManager is lost, where that is proven
+// (DESIGN §3, same generation): the kubelet said that the container which took
+// the POST ended, its successor doesn't know the job, and every TaskManager is
+// registered there with all slots free, so no task of it can still run. Without
+// the proof nothing changes.
+func (r *run) proveOver(ctx workflow.Context, intent *lease.Intent, slots int) error {
+	ends, err := flow.Do(ctx, job.FlowQueue, activities.ContainerEnds, activities.ContainerEndsIn{
+		JobUID: r.target.Identity.UID, Generation: intent.Generation, ContainerIDs: []string{intent.JobManagerContainerID},
+	}, "did the container of the submission's JobManager end?")
+	if err != nil || len(ends.Ends) == 0 {
+		return err
+	}
+	now, err := flow.Do(ctx, r.queue, activities.AgentState, r.command(intent.Generation, "state", agentapi.Command{}), "does its successor know the job, are all slots free?")
+	if err != nil {
+		return err
+	}
+	if now.JobManager != "up" || now.JobState != "" || now.SlotsTotal < slots || now.SlotsFree != now.SlotsTotal {
+		return nil
+	}
+	r.evidence("container " + intent.JobManagerContainerID + " of the JobManager ended at " + ends.Ends[0].FinishedAt + "; all slots are free")
+	r.state, err = flow.Do(ctx, r.queue, activities.RecordOutcome, activities.RecordOutcomeIn{
+		Identity: r.target.Identity, Epoch: intent.Epoch, Outcome: lease.Closed,
+	}, "the submission can't run any more")
+	return err
+}
+
+func (r *run) runningProfile() job.Profile {
+	if r.target.CurrentProfile != nil {
+		return *r.target.CurrentProfile
+	}
+	return r.target.Profile
+}
