@@ -6,35 +6,28 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel/attribute"
-	exporter "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
-	sdk "go.opentelemetry.io/otel/sdk/metric"
 
 	"sluice/internal/failure"
+	"sluice/internal/telemetry"
 )
 
 // metrics of the api, served in Prometheus' format.
 type metrics struct {
-	registry *prometheus.Registry
-	requests metric.Float64Histogram
-	uploaded metric.Int64Counter
+	telemetry *telemetry.Telemetry
+	requests  metric.Float64Histogram
+	uploaded  metric.Int64Counter
 }
 
 func newMetrics() (*metrics, error) {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	reader, err := exporter.New(exporter.WithRegisterer(registry))
+	t, err := telemetry.New()
 	if err != nil {
-		return nil, failure.Wrap(failure.Internal, err, "metrics")
+		return nil, err
 	}
-	meter := sdk.NewMeterProvider(sdk.WithReader(reader)).Meter("sluice/api")
+	meter := t.Meter("sluice/api")
 	requests, err := meter.Float64Histogram("sluice.api.request.duration", metric.WithUnit("s"),
-		metric.WithDescription("Time to answer, by operation and status"),
-		metric.WithExplicitBucketBoundaries(.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300))
+		metric.WithDescription("Time to answer, by operation and status"), telemetry.Seconds)
 	if err != nil {
 		return nil, failure.Wrap(failure.Internal, err, "metrics")
 	}
@@ -42,7 +35,7 @@ func newMetrics() (*metrics, error) {
 	if err != nil {
 		return nil, failure.Wrap(failure.Internal, err, "metrics")
 	}
-	return &metrics{registry: registry, requests: requests, uploaded: uploaded}, nil
+	return &metrics{telemetry: t, requests: requests, uploaded: uploaded}, nil
 }
 
 func (m *metrics) count(operation string, status int, took time.Duration) {
@@ -50,6 +43,4 @@ func (m *metrics) count(operation string, status int, took time.Duration) {
 		attribute.String("operation", operation), attribute.String("status", strconv.Itoa(status))))
 }
 
-func (m *metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
-}
+func (m *metrics) handler() http.Handler { return m.telemetry.Handler() }

@@ -18,18 +18,19 @@ import (
 // the failure into Temporal's error as the outermost one.
 type edge struct {
 	interceptor.WorkerInterceptorBase
-	log *slog.Logger
+	log     *slog.Logger
+	metrics *metrics
 }
 
 // InterceptActivity wraps one execution.
 func (e *edge) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
-	return &inbound{ActivityInboundInterceptorBase: interceptor.ActivityInboundInterceptorBase{Next: next}, log: e.log}
+	return &inbound{ActivityInboundInterceptorBase: interceptor.ActivityInboundInterceptorBase{Next: next}, edge: e}
 }
 
 type inbound struct {
 	interceptor.ActivityInboundInterceptorBase
-	log *slog.Logger
-	out *outbound
+	edge *edge
+	out  *outbound
 }
 
 // Init puts the heartbeat's keeper in between.
@@ -46,12 +47,14 @@ func (i *inbound) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteAc
 	if info.HeartbeatTimeout > 0 {
 		beats.Go(func() { i.out.beat(beating, info.HeartbeatTimeout/3) })
 	}
+	began := time.Now()
 	result, err := i.Next.ExecuteActivity(ctx, in)
+	i.edge.metrics.attempt(context.WithoutCancel(ctx), info.ActivityType.Name, err, time.Since(began))
 	stop()
 	beats.Wait()
 	if err != nil {
 		f := failure.Of(err)
-		i.log.WarnContext(ctx, "activity failed", "activity", info.ActivityType.Name, "workflow", info.WorkflowExecution.ID,
+		i.edge.log.WarnContext(ctx, "activity failed", "activity", info.ActivityType.Name, "workflow", info.WorkflowExecution.ID,
 			"attempt", info.Attempt, "code", f.Code, "error", err)
 		if ctx.Err() != nil && f.Retryable() {
 			return result, ctx.Err() // canceled, not failed

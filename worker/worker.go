@@ -46,12 +46,14 @@ type Worker struct {
 	flow     worker.Worker
 	site     worker.Worker
 	http     *http.Server
+	metrics  *metrics
+	scrape   *http.Server // nil: metrics aren't served
 	fatal    chan error
 }
 
 // New connects to everything and registers; nothing is polled before Run.
 func New(ctx context.Context, c config.Worker, log *slog.Logger) (_ *Worker, err error) {
-	w := &Worker{config: c, log: log, fatal: make(chan error, 2)}
+	w := &Worker{config: c, log: log, fatal: make(chan error, 4)}
 	defer func() {
 		if err != nil {
 			w.Close()
@@ -76,6 +78,9 @@ func New(ctx context.Context, c config.Worker, log *slog.Logger) (_ *Worker, err
 	}); err != nil {
 		return nil, failure.Wrap(failure.Unavailable, err, "Temporal at %s does not answer", c.Temporal.Address)
 	}
+	if w.metrics, err = newMetrics(); err != nil {
+		return nil, err
+	}
 	w.build(cluster)
 	return w, nil
 }
@@ -83,7 +88,7 @@ func New(ctx context.Context, c config.Worker, log *slog.Logger) (_ *Worker, err
 func (w *Worker) build(cluster *kube.Cluster) {
 	onFatal := func(err error) { w.fatal <- err }
 	shared := worker.Options{
-		Interceptors:                 []interceptor.WorkerInterceptor{&edge{log: w.log}},
+		Interceptors:                 []interceptor.WorkerInterceptor{&edge{log: w.log, metrics: w.metrics}},
 		WorkerStopTimeout:            w.config.ShutdownGrace,
 		OnFatalError:                 onFatal,
 		StickyScheduleToStartTimeout: 2 * time.Second, // a killed worker's runs are picked up after it
@@ -104,6 +109,9 @@ func (w *Worker) build(cluster *kube.Cluster) {
 		LeaseNamespace: w.config.Namespace, Identity: hostname(),
 	})
 	w.http = &http.Server{Addr: w.config.Listen, Handler: w.health(), ReadHeaderTimeout: 5 * time.Second}
+	if w.config.MetricsListen != "" {
+		w.scrape = &http.Server{Addr: w.config.MetricsListen, Handler: w.metrics.handler(), ReadHeaderTimeout: 5 * time.Second}
+	}
 }
 
 func (w *Worker) kubeConfig() kubeactivities.Config {
@@ -150,17 +158,28 @@ func (w *Worker) Run(ctx context.Context) error {
 			w.fatal <- fmt.Errorf("observer: %w", err)
 		}
 	})
-	background.Go(func() {
-		if err := w.http.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-			w.fatal <- fmt.Errorf("listen: %w", err)
+	servers := []*http.Server{w.http}
+	if w.scrape != nil {
+		servers = append(servers, w.scrape)
+	}
+	for _, server := range servers {
+		background.Go(func() {
+			if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+				w.fatal <- fmt.Errorf("listen: %w", err)
+			}
+		})
+	}
+	defer func() {
+		for _, server := range servers {
+			_ = server.Close()
 		}
-	})
+	}()
 	w.log.InfoContext(ctx, "worker runs", "site", w.config.Site, "queues", strings.Join([]string{job.FlowQueue, job.SiteQueue(w.config.Site)}, " "))
 	select {
 	case <-ctx.Done():
-		return w.http.Close()
+		return nil
 	case err := <-w.fatal:
-		return errors.Join(err, w.http.Close())
+		return err
 	}
 }
 
