@@ -371,11 +371,13 @@ func TestALostJobManagerIsProvenBeforeTheNextSubmission(t *testing.T) {
 		var accepted bool
 		w.update(upgrade.UpdateRetry, &accepted)
 	}
-	w.env.RegisterDelayedCallback(retry, time.Hour)
+	w.env.RegisterDelayedCallback(func() {
+		w.facts.Agent = &agentapi.State{JobManager: "up", SlotsTotal: 2, SlotsFree: 2}
+		retry()
+	}, time.Hour)
 	w.env.RegisterDelayedCallback(func() {
 		require.EqualValues(t, 6, w.state.Epoch, "without the proof it is the same submission")
 		w.ends = []activities.ContainerEnd{{ContainerID: "c"}}
-		w.facts.Agent = &agentapi.State{JobManager: "up", SlotsTotal: 2, SlotsFree: 2}
 		retry()
 	}, 2*time.Hour)
 	w.run()
@@ -389,8 +391,11 @@ func TestALostJobManagerIsProvenBeforeTheNextSubmission(t *testing.T) {
 func TestAnAcceptedCancelIsNeverPassedOver(t *testing.T) {
 	w := newWorld(t, job.Request{Kind: job.Upgrade})
 	var accepted bool
-	w.env.OnActivity(activities.AcknowledgeHold.Name, mock.Anything, mock.Anything).After(time.Hour).Return(agentapi.AcknowledgeOut{PodUID: "p"}, nil).Maybe()
-	w.env.RegisterDelayedCallback(func() { w.update(upgrade.UpdateCancel, &accepted) }, time.Minute)
+	w.env.OnActivity(activities.AcknowledgeHold.Name, mock.Anything, mock.Anything).Return(
+		func(context.Context, activities.AgentIn) (agentapi.AcknowledgeOut, error) {
+			w.update(upgrade.UpdateCancel, &accepted) // comes before the activity's answer, which is good all the same
+			return agentapi.AcknowledgeOut{PodUID: "p"}, nil
+		})
 	w.run()
 	require.True(t, accepted)
 	require.Equal(t, job.Canceled, w.progress(t).Phase)
