@@ -49,7 +49,7 @@ const pod = `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"leftover"},"spe
 // restart with its data, and back to a machine that shows no trace.
 func TestUpAndDown(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("needs root")
+		t.Fatal("needs root")
 	}
 	if _, err := os.Stat("/sys/class/net/sluice0"); err == nil {
 		t.Fatal("a stack is up, and this test needs the machine as it is without one: run 'stack down' first")
@@ -154,7 +154,21 @@ func kill(t *testing.T, pidFile string) {
 	if p, err := os.FindProcess(pid); err != nil || p.Kill() != nil {
 		t.Fatalf("could not kill %d", pid)
 	}
-	time.Sleep(time.Second)
+	for until := time.Now().Add(10 * time.Second); running(pid); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatalf("process %d did not end", pid)
+		}
+	}
+}
+
+// running says whether a process runs; a zombie doesn't.
+func running(pid int) bool {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(status), ") ")
+	return !strings.HasPrefix(rest, "Z")
 }
 
 // assertNothingLeft compares the machine with what it was. Ended processes may
@@ -181,10 +195,10 @@ func assertNothingLeft(t *testing.T, before snapshot, state string) {
 // TestDownTouchesNoReusedPid: a record whose pid now is somebody else's process is ignored.
 func TestDownTouchesNoReusedPid(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("needs root")
+		t.Fatal("needs root")
 	}
 	if _, err := os.Stat("/sys/class/net/sluice0"); err == nil {
-		t.Skip("a stack is up")
+		t.Fatal("a stack is up: run 'stack down' first")
 	}
 	stranger := exec.Command("sleep", "60")
 	if err := stranger.Start(); err != nil {
