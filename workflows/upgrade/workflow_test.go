@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/sdk/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
@@ -38,6 +39,7 @@ type world struct {
 	submits  []activities.AgentIn
 	finished activities.FinishIn
 	updates  int
+	onCall   func(activity string)
 	failedAs lease.Outcome // what AwaitRunning's JobFailed leaves on the Lease
 	ends     []activities.ContainerEnd
 }
@@ -59,6 +61,9 @@ func next[T any](answers *[]answer[T], otherwise T) (T, error) {
 func on[In, Out any](w *world, def activities.Def[In, Out], answer func(In) (Out, error)) {
 	w.env.RegisterActivityWithOptions(func(_ context.Context, in In) (Out, error) {
 		w.calls = append(w.calls, def.Name)
+		if w.onCall != nil {
+			w.onCall(def.Name)
+		}
 		return answer(in)
 	}, activity.RegisterOptions{Name: def.Name})
 }
@@ -252,6 +257,34 @@ func TestUpgradeStopsOnlyWhenTheNewClusterIsReadyAndSubmitsOnce(t *testing.T) {
 	require.Equal(t, 4, w.state.ActiveGeneration())
 	require.Equal(t, lease.Retired, w.state.Standing(3))
 	require.Equal(t, job.Committed, w.finished.Phase)
+}
+
+// Whatever the operation waits for, Temporal's UI says it, with its beginning.
+func TestEveryWaitIsTold(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	told := map[string]string{}
+	w.onCall = func(activity string) {
+		value, err := w.env.QueryWorkflow("__temporal_workflow_metadata")
+		if err != nil {
+			return
+		}
+		var metadata sdk.WorkflowMetadata
+		if value.Get(&metadata) == nil {
+			told[activity] = metadata.GetCurrentDetails()
+		}
+	}
+	w.run()
+	require.NoError(t, w.env.GetWorkflowError())
+	for activity, wait := range map[string]string{
+		activities.Resolve.Name: "record store, Lease, HDFS and the running job", activities.ReserveGeneration.Name: "a generation number on the Lease",
+		activities.ApplyGeneration.Name: "the API server", activities.AwaitGeneration.Name: "pods of generation 4",
+		activities.PrepareCluster.Name: "slots, artifact, job graph and primer", activities.AcknowledgeHold.Name: "the hold on the Lease and its acknowledgement",
+		activities.StopJob.Name: "the savepoint, then the job's end", activities.VerifySnapshot.Name: "HDFS and the ledger", activities.MoveLease.Name: "the Lease",
+		activities.SubmitJob.Name: "Flink's answer to the submission", activities.AwaitRunning.Name: "every vertex RUNNING at its parallelism",
+		activities.TakeCheckpoint.Name: "the first checkpoint", activities.SoakJob.Name: "30 s without a restart", activities.Commit.Name: "the record store and the Lease",
+	} {
+		require.Contains(t, told[activity], "Waiting for: "+wait+" (since ", activity)
+	}
 }
 
 func TestColdMakesTheWorkersAfterTheStop(t *testing.T) {
