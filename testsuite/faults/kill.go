@@ -22,21 +22,35 @@ import (
 // AfterActivity returns when an activity of a name completed in the newest run
 // of a workflow id; it follows the history as it is written.
 func AfterActivity(ctx context.Context, temporal client.Client, workflowID, activity string) error {
+	found, err := completed(ctx, temporal, workflowID, activity, true)
+	if err == nil && !found {
+		err = fmt.Errorf("%s closed before %s completed", workflowID, activity)
+	}
+	return err
+}
+
+// Completed says whether it has completed so far. Asked right after a kill of
+// all workers, it tells whether the kill came in time.
+func Completed(ctx context.Context, temporal client.Client, workflowID, activity string) (bool, error) {
+	return completed(ctx, temporal, workflowID, activity, false)
+}
+
+func completed(ctx context.Context, temporal client.Client, workflowID, activity string, follow bool) (bool, error) {
 	scheduled := map[int64]bool{}
-	events := temporal.GetWorkflowHistory(ctx, workflowID, "", true, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	events := temporal.GetWorkflowHistory(ctx, workflowID, "", follow, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
 		event, err := events.Next()
 		if err != nil {
-			return err
+			return false, err
 		}
 		if a := event.GetActivityTaskScheduledEventAttributes(); a != nil && a.ActivityType.GetName() == activity {
 			scheduled[event.EventId] = true
 		}
 		if done := event.GetActivityTaskCompletedEventAttributes(); done != nil && scheduled[done.ScheduledEventId] {
-			return nil
+			return true, nil
 		}
 	}
-	return fmt.Errorf("%s closed before %s completed", workflowID, activity)
+	return false, nil
 }
 
 // Processes finds the processes of the containers of pods beforehand, so that

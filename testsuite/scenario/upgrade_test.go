@@ -12,6 +12,7 @@ import (
 	"sluice/activities"
 	"sluice/internal/failure"
 	"sluice/internal/job"
+	"sluice/testsuite/faults"
 	. "sluice/testsuite/scenario" //nolint:revive // the words of a story
 )
 
@@ -56,6 +57,9 @@ func workerKilled(t *testing.T) {
 	accepted := w.Begin(Request(job.Upgrade))
 	w.AfterActivity(activities.StopJob.Name)
 	w.Kill(workers)
+	late, err := faults.Completed(t.Context(), w.Temporal, job.Ref{Tenant: w.Tenant, Name: w.Name}.WorkflowID(), activities.SubmitJob.Name)
+	require.NoError(t, err)
+	require.False(t, late, "the kill came after the submission: it shows nothing")
 	o := w.Wait(accepted.Operation)
 	require.Equal(t, job.Committed, o.Phase, "%+v", o.Progress)
 	w.Say("committed all the same, downtime %d ms", o.Progress.DowntimeMS)
