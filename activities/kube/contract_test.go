@@ -52,7 +52,7 @@ func given(t *testing.T) *fixture {
 }
 
 func (f *fixture) lease(operation string) activities.LeaseIn {
-	return activities.LeaseIn{Identity: f.identity, Operation: operation}
+	return activities.LeaseIn{Identity: f.identity, Operation: operation, MayCreate: true}
 }
 
 func (f *fixture) generation(workers bool) activities.GenerationIn {
@@ -367,4 +367,13 @@ func (f *fixture) observe(t *testing.T) *memory {
 	go func() { defer close(done); o.Observe(ctx) }()
 	t.Cleanup(func() { cancel(); <-done })
 	return record
+}
+
+// A Lease that is missing for a job that ran is never made anew.
+func TestAMissingLeaseIsNotMadeAnew(t *testing.T) {
+	f := given(t)
+	in := f.lease("never")
+	in.MayCreate = false
+	_, err := f.ReserveGeneration(t.Context(), in)
+	require.Equal(t, failure.NotFound, failure.CodeOf(err))
 }

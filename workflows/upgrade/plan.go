@@ -100,7 +100,7 @@ func (r *run) gather(ctx workflow.Context) (Facts, error) {
 func (r *run) look(ctx workflow.Context, facts *Facts) error {
 	intent := r.state.Intent
 	over := intent == nil || intent.Outcome.Over()
-	if r.old != 0 && !(r.in.Request.Kind == job.Start && over) { // a start behind a proven end asks nobody
+	if r.old != 0 && (r.in.Request.Kind != job.Start || !over) { // a start behind a proven end asks nobody
 		state, err := flow.Do(ctx, r.queue, activities.AgentState, r.command(r.old, "state", agentapi.Command{}), "what runs now?")
 		if err != nil {
 			return err
