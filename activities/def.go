@@ -4,6 +4,12 @@
 // (activities/kube, agent, hdfs, record), which never import each other.
 package activities
 
+import (
+	"context"
+
+	"go.temporal.io/sdk/activity"
+)
+
 // Class says what kind of work an activity is; workflows/internal/flow turns
 // it into time-outs and retries.
 type Class int
@@ -23,3 +29,13 @@ type Def[In, Out any] struct {
 
 // None is the output of activities that have none.
 type None struct{}
+
+// Registry is the part of a worker that Register needs.
+type Registry interface {
+	RegisterActivityWithOptions(function any, options activity.RegisterOptions)
+}
+
+// Register ties an implementation to its Def's name: the compiler checks the types.
+func Register[In, Out any](registry Registry, def Def[In, Out], implementation func(context.Context, In) (Out, error)) {
+	registry.RegisterActivityWithOptions(implementation, activity.RegisterOptions{Name: def.Name})
+}

@@ -34,26 +34,17 @@ func New(client *agentapi.Client, endpoints Endpoints) *Activities {
 	return &Activities{client: client, endpoints: endpoints}
 }
 
-// Registry is the part of a worker that Register needs.
-type Registry interface {
-	RegisterActivityWithOptions(function any, options activity.RegisterOptions)
-}
-
 // Register registers every activity under its Def's name.
-func (a *Activities) Register(registry Registry) {
-	register(registry, activities.AgentState, a.State)
-	register(registry, activities.PrepareCluster, command[agentapi.PrepareOut](a, agentapi.Prepare))
-	register(registry, activities.AcknowledgeHold, command[agentapi.AcknowledgeOut](a, agentapi.Acknowledge))
-	register(registry, activities.StopJob, command[agentapi.StopOut](a, agentapi.Stop))
-	register(registry, activities.TakeSavepoint, command[agentapi.SavepointOut](a, agentapi.Savepoint))
-	register(registry, activities.SubmitJob, command[agentapi.SubmitOut](a, agentapi.Submit))
-	register(registry, activities.AwaitRunning, command[agentapi.AwaitOut](a, agentapi.Await))
-	register(registry, activities.TakeCheckpoint, command[agentapi.CheckpointOut](a, agentapi.Checkpoint))
-	register(registry, activities.SoakJob, command[agentapi.SoakOut](a, agentapi.Soak))
-}
-
-func register[In, Out any](registry Registry, def activities.Def[In, Out], call func(context.Context, In) (Out, error)) {
-	registry.RegisterActivityWithOptions(call, activity.RegisterOptions{Name: def.Name})
+func (a *Activities) Register(registry activities.Registry) {
+	activities.Register(registry, activities.AgentState, a.State)
+	activities.Register(registry, activities.PrepareCluster, command[agentapi.PrepareOut](a, agentapi.Prepare))
+	activities.Register(registry, activities.AcknowledgeHold, command[agentapi.AcknowledgeOut](a, agentapi.Acknowledge))
+	activities.Register(registry, activities.StopJob, command[agentapi.StopOut](a, agentapi.Stop))
+	activities.Register(registry, activities.TakeSavepoint, command[agentapi.SavepointOut](a, agentapi.Savepoint))
+	activities.Register(registry, activities.SubmitJob, command[agentapi.SubmitOut](a, agentapi.Submit))
+	activities.Register(registry, activities.AwaitRunning, command[agentapi.AwaitOut](a, agentapi.Await))
+	activities.Register(registry, activities.TakeCheckpoint, command[agentapi.CheckpointOut](a, agentapi.Checkpoint))
+	activities.Register(registry, activities.SoakJob, command[agentapi.SoakOut](a, agentapi.Soak))
 }
 
 // State reads an agent's view of its cluster.

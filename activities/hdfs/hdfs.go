@@ -5,8 +5,6 @@ package hdfs
 import (
 	"context"
 
-	"go.temporal.io/sdk/activity"
-
 	"sluice/activities"
 	"sluice/internal/failure"
 	"sluice/internal/hdfs"
@@ -18,22 +16,13 @@ type Activities struct{ client *hdfs.Client }
 // New makes them; client is shared by the whole process.
 func New(client *hdfs.Client) *Activities { return &Activities{client: client} }
 
-// Registry is the part of a worker that Register needs.
-type Registry interface {
-	RegisterActivityWithOptions(function any, options activity.RegisterOptions)
-}
-
 // Register registers every activity under its Def's name.
-func (a *Activities) Register(registry Registry) {
-	register(registry, activities.CheckArtifacts, a.CheckArtifacts)
-	register(registry, activities.MakeJobDirectories, a.MakeJobDirectories)
-	register(registry, activities.InspectJobDirectory, a.InspectJobDirectory)
-	register(registry, activities.VerifySnapshot, a.VerifySnapshot)
-	register(registry, activities.FindSnapshot, a.FindSnapshot)
-}
-
-func register[In, Out any](registry Registry, def activities.Def[In, Out], call func(context.Context, In) (Out, error)) {
-	registry.RegisterActivityWithOptions(call, activity.RegisterOptions{Name: def.Name})
+func (a *Activities) Register(registry activities.Registry) {
+	activities.Register(registry, activities.CheckArtifacts, a.CheckArtifacts)
+	activities.Register(registry, activities.MakeJobDirectories, a.MakeJobDirectories)
+	activities.Register(registry, activities.InspectJobDirectory, a.InspectJobDirectory)
+	activities.Register(registry, activities.VerifySnapshot, a.VerifySnapshot)
+	activities.Register(registry, activities.FindSnapshot, a.FindSnapshot)
 }
 
 // CheckArtifacts proves that every artifact is there; failure.NotFound names the

@@ -5,11 +5,7 @@
 package kube
 
 import (
-	"context"
 	"sync"
-
-	"go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/worker"
 
 	"sluice/activities"
 	"sluice/internal/agentapi"
@@ -55,22 +51,17 @@ func New(config Config, cluster *kube.Cluster) *Activities {
 }
 
 // Register registers every activity by its Def's name.
-func (a *Activities) Register(registry worker.ActivityRegistry) {
-	register(registry, activities.ReadLease, a.ReadLease)
-	register(registry, activities.ReserveGeneration, a.ReserveGeneration)
-	register(registry, activities.PlaceHold, a.PlaceHold)
-	register(registry, activities.MoveLease, a.MoveLease)
-	register(registry, activities.RecordOutcome, a.RecordOutcome)
-	register(registry, activities.ReleaseHold, a.ReleaseHold)
-	register(registry, activities.ApplyGeneration, a.ApplyGeneration)
-	register(registry, activities.AwaitGeneration, a.AwaitGeneration)
-	register(registry, activities.ScaleDownWorkers, a.ScaleDownWorkers)
-	register(registry, activities.RemoveGeneration, a.RemoveGeneration)
-}
-
-// register keeps a Def's types and its implementation's the same.
-func register[In, Out any](registry worker.ActivityRegistry, def activities.Def[In, Out], f func(context.Context, In) (Out, error)) {
-	registry.RegisterActivityWithOptions(f, activity.RegisterOptions{Name: def.Name})
+func (a *Activities) Register(registry activities.Registry) {
+	activities.Register(registry, activities.ReadLease, a.ReadLease)
+	activities.Register(registry, activities.ReserveGeneration, a.ReserveGeneration)
+	activities.Register(registry, activities.PlaceHold, a.PlaceHold)
+	activities.Register(registry, activities.MoveLease, a.MoveLease)
+	activities.Register(registry, activities.RecordOutcome, a.RecordOutcome)
+	activities.Register(registry, activities.ReleaseHold, a.ReleaseHold)
+	activities.Register(registry, activities.ApplyGeneration, a.ApplyGeneration)
+	activities.Register(registry, activities.AwaitGeneration, a.AwaitGeneration)
+	activities.Register(registry, activities.ScaleDownWorkers, a.ScaleDownWorkers)
+	activities.Register(registry, activities.RemoveGeneration, a.RemoveGeneration)
 }
 
 // tenant finds the identity's tenant and checks that it is really there that

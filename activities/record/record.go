@@ -6,8 +6,6 @@ package record
 import (
 	"context"
 
-	"go.temporal.io/sdk/activity"
-
 	"sluice/activities"
 	"sluice/internal/failure"
 	"sluice/internal/job"
@@ -21,25 +19,15 @@ type Activities struct {
 	FS         string            // the site's file system, hdfs://host:port
 }
 
-// Registry is the part of a worker that Register needs.
-type Registry interface {
-	RegisterActivityWithOptions(activity any, options activity.RegisterOptions)
-}
-
 // Register registers each activity under its Def's name.
-func (a *Activities) Register(registry Registry) {
-	register(registry, activities.Claim, a.claim)
-	register(registry, activities.Resolve, a.resolve)
-	register(registry, activities.Snapshots, a.snapshots)
-	register(registry, activities.RecordSnapshot, a.recordSnapshot)
-	register(registry, activities.Commit, a.commit)
-	register(registry, activities.Finish, a.finish)
-	register(registry, activities.ContainerEnds, a.containerEnds)
-}
-
-// register ties an implementation to its Def: the compiler checks the types.
-func register[In, Out any](registry Registry, def activities.Def[In, Out], implementation func(context.Context, In) (Out, error)) {
-	registry.RegisterActivityWithOptions(implementation, activity.RegisterOptions{Name: def.Name})
+func (a *Activities) Register(registry activities.Registry) {
+	activities.Register(registry, activities.Claim, a.claim)
+	activities.Register(registry, activities.Resolve, a.resolve)
+	activities.Register(registry, activities.Snapshots, a.snapshots)
+	activities.Register(registry, activities.RecordSnapshot, a.recordSnapshot)
+	activities.Register(registry, activities.Commit, a.commit)
+	activities.Register(registry, activities.Finish, a.finish)
+	activities.Register(registry, activities.ContainerEnds, a.containerEnds)
 }
 
 func (a *Activities) claim(ctx context.Context, in activities.ClaimIn) (activities.ClaimOut, error) {

@@ -55,22 +55,6 @@ func (w *World) History(run string) []*history.HistoryEvent {
 	return all
 }
 
-// Attempts is how often an activity of a history was begun, and how often it
-// was scheduled.
-func Attempts(events []*history.HistoryEvent, name string) (scheduled int, attempts int32) {
-	ids := map[int64]bool{}
-	for _, e := range events {
-		if a := e.GetActivityTaskScheduledEventAttributes(); a != nil && a.ActivityType.GetName() == name {
-			scheduled++
-			ids[e.EventId] = true
-		}
-		if s := e.GetActivityTaskStartedEventAttributes(); s != nil && ids[s.ScheduledEventId] {
-			attempts += s.Attempt
-		}
-	}
-	return scheduled, attempts
-}
-
 // record keeps the histories for the replay tests, when SLUICE_RECORD names a
 // directory.
 func (w *World) record() {
