@@ -3,9 +3,11 @@ package scenario
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	enums "go.temporal.io/api/enums/v1"
@@ -46,7 +48,7 @@ func (w *World) Green(versions ...string) checker.Report {
 func (w *World) History(run string) []*history.HistoryEvent {
 	w.T.Helper()
 	var all []*history.HistoryEvent
-	events := w.Temporal.GetWorkflowHistory(context.Background(), job.Ref{Tenant: w.Tenant, Name: w.Name}.WorkflowID(), run, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	events := w.Temporal.GetWorkflowHistory(context.Background(), w.workflowID(), run, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
 		event, err := events.Next()
 		require.NoError(w.T, err)
@@ -73,21 +75,41 @@ func (w *World) record() {
 }
 
 // UI reads what Temporal's UI shows of the job's newest operation: the current
-// details (markdown) and the search attributes.
+// details (markdown) and the search attributes. The two come in two answers; it
+// reads until both are of the same phase.
 func (w *World) UI() (details string, attributes map[string]string) {
 	w.T.Helper()
-	ctx, id := context.Background(), job.Ref{Tenant: w.Tenant, Name: w.Name}.WorkflowID()
-	value, err := w.Temporal.QueryWorkflow(ctx, id, "", "__temporal_workflow_metadata")
+	before := w.searchAttributes()
+	w.Until("details and search attributes of the same phase", time.Minute, func() bool {
+		details = w.details()
+		attributes = w.searchAttributes()
+		same := maps.Equal(before, attributes)
+		before = attributes
+		return same
+	})
+	return details, attributes
+}
+
+func (w *World) details() string {
+	w.T.Helper()
+	value, err := w.Temporal.QueryWorkflow(context.Background(), w.workflowID(), "", "__temporal_workflow_metadata")
 	require.NoError(w.T, err)
 	var metadata sdk.WorkflowMetadata
 	require.NoError(w.T, value.Get(&metadata))
-	described, err := w.Temporal.DescribeWorkflowExecution(ctx, id, "")
+	return metadata.GetCurrentDetails()
+}
+
+func (w *World) searchAttributes() map[string]string {
+	w.T.Helper()
+	described, err := w.Temporal.DescribeWorkflowExecution(context.Background(), w.workflowID(), "")
 	require.NoError(w.T, err)
-	attributes = map[string]string{}
+	attributes := map[string]string{}
 	for name, payload := range described.GetWorkflowExecutionInfo().GetSearchAttributes().GetIndexedFields() {
 		if strings.HasPrefix(name, "Sluice") {
 			attributes[name] = strings.Trim(string(payload.GetData()), `"`)
 		}
 	}
-	return metadata.GetCurrentDetails(), attributes
+	return attributes
 }
+
+func (w *World) workflowID() string { return job.Ref{Tenant: w.Tenant, Name: w.Name}.WorkflowID() }

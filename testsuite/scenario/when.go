@@ -122,7 +122,7 @@ func (w *World) AfterActivity(name string) {
 	w.T.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	require.NoError(w.T, faults.AfterActivity(ctx, w.Temporal, job.Ref{Tenant: w.Tenant, Name: w.Name}.WorkflowID(), name))
+	require.NoError(w.T, faults.AfterActivity(ctx, w.Temporal, w.workflowID(), name))
 }
 
 // Processes finds the processes of pods.

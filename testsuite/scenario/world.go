@@ -26,6 +26,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -99,10 +100,14 @@ func (w *World) Say(format string, args ...any) {
 	_, _ = fmt.Fprintf(os.Stdout, "  %6.1fs  %s\n", time.Since(w.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// Until waits for a condition on the outside; what is printed when it doesn't come.
+// Until waits for a condition on the outside; what is printed when it doesn't
+// come. The condition runs in the test's own goroutine, so it may require.
 func (w *World) Until(what string, limit time.Duration, condition func() bool) {
 	w.T.Helper()
-	require.Eventually(w.T, condition, limit, 50*time.Millisecond, "waited %s for: %s", limit, what)
+	err := wait.PollUntilContextTimeout(context.Background(), 50*time.Millisecond, limit, true, func(context.Context) (bool, error) {
+		return condition(), nil
+	})
+	require.NoError(w.T, err, "waited %s for: %s", limit, what)
 }
 
 // Output and Trace are the job's directories on HDFS.
@@ -241,7 +246,7 @@ func (w *World) explain() {
 // clear removes a failed story's clusters, so that the next one has room.
 func (w *World) clear() {
 	ctx := context.Background()
-	_ = w.Temporal.TerminateWorkflow(ctx, job.Ref{Tenant: w.Tenant, Name: w.Name}.WorkflowID(), "", "the story failed")
+	_ = w.Temporal.TerminateWorkflow(ctx, w.workflowID(), "", "the story failed")
 	for generation := 1; generation <= 9; generation++ {
 		_ = w.Kube.CoreV1().ConfigMaps(w.Tenant).Delete(ctx, fmt.Sprintf("%s-g%d", w.Name, generation), meta.DeleteOptions{})
 	}
