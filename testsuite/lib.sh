@@ -4,6 +4,8 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 CACHE=${SLUICE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice}
 STACK=$TOP/testsuite/stack/stack
 PLATFORM=$TOP/testsuite/platform/platform
+# The images' flags for the tests too: every package is compiled once.
+export CGO_ENABLED=0 GOFLAGS="-trimpath -buildvcs=false"
 
 # tool NAME MODULE VERSION: the tool's path, built once a version.
 tool() {

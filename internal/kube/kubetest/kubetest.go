@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -64,8 +63,7 @@ func New(t *testing.T) *Site {
 // grant applies deploy/tenant/worker.yaml.
 func (s *Site) grant(t *testing.T) {
 	t.Helper()
-	_, file, _, _ := runtime.Caller(0)
-	content, err := os.ReadFile(filepath.Join(filepath.Dir(file), "../../../deploy/tenant/worker.yaml"))
+	content, err := os.ReadFile(filepath.Join(top(t), "deploy/tenant/worker.yaml"))
 	require.NoError(t, err)
 	documents := bytes.Split(content, []byte("\n---\n"))
 	require.Len(t, documents, 2)
@@ -77,6 +75,19 @@ func (s *Site) grant(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.Admin.RbacV1().RoleBindings(s.Namespace).Create(t.Context(), &binding, meta.CreateOptions{})
 	require.NoError(t, err)
+}
+
+// top is the repository's directory: tests run in their package's.
+func top(t *testing.T) string {
+	t.Helper()
+	directory, err := os.Getwd()
+	require.NoError(t, err)
+	for ; ; directory = filepath.Dir(directory) {
+		if _, err := os.Stat(filepath.Join(directory, "go.mod")); err == nil {
+			return directory
+		}
+		require.NotEqual(t, filepath.Dir(directory), directory, "no go.mod above the test")
+	}
 }
 
 func (s *Site) as(t *testing.T, user string) *kube.Cluster {
