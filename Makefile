@@ -5,7 +5,8 @@ CACHE := $(or $(SLUICE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice)
 STACK := testsuite/stack/stack
 PLATFORM := testsuite/platform/platform
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -s -w -X sluice/internal/version.Version=$(VERSION)
+COMMIT := $(shell git rev-parse HEAD 2>/dev/null)
+LDFLAGS := -s -w -X sluice/internal/version.Version=$(VERSION) -X sluice/internal/version.Commit=$(COMMIT)
 
 .PHONY: help
 help: ## this list
@@ -36,13 +37,15 @@ unit: ## unit and flow tests and replay
 
 # --- the real servers (root, Debian) -------------------------------------------
 
-.PHONY: preflight stack-up stack-down stack-status images
+.PHONY: preflight stack-up stack-down stack-purge stack-status images
 preflight: ## what stack-up would change on this machine, or why it refuses
 	@$(STACK) preflight
 stack-up: ## Kubernetes, Temporal, MariaDB, HDFS, engine images
 	@$(STACK) up
-stack-down: ## stop them and leave nothing
+stack-down: ## stop them; no process, mount, interface, rule or cgroup is left, their data is
 	@$(STACK) down
+stack-purge: ## stop them and forget their data too
+	@$(STACK) down --purge
 stack-status: ## what runs where
 	@$(STACK) status
 images: java ## OCI archives of all images in ./bin/images

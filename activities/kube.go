@@ -39,6 +39,7 @@ type LeaseIn struct {
 	Generation int          `json:"generation,omitempty"` // MoveLease
 	Profile    string       `json:"profile,omitempty"`    // ReleaseHold
 	Since      string       `json:"since,omitempty"`      // PlaceHold, RFC 3339 by the workflow's clock
+	Released   string       `json:"released,omitempty"`   // PlaceHold: lease.State.Released as the plan saw it
 	MayCreate  bool         `json:"mayCreate,omitempty"`  // ReserveGeneration: the plan saw that the job never had a Lease
 }
 

@@ -50,9 +50,8 @@ type ResolveOut struct {
 	Revision job.Revision `json:"revision"`
 	Profile  job.Profile  `json:"profile"`
 	Current  Current      `json:"current"`
-	// CurrentSpec and CurrentProfile are those of Current; nil when never committed.
-	CurrentSpec    *job.Spec    `json:"currentSpec,omitempty"`
-	CurrentProfile *job.Profile `json:"currentProfile,omitempty"`
+	// CurrentSpec is that of Current; nil when never committed.
+	CurrentSpec *job.Spec `json:"currentSpec,omitempty"`
 	// EverSnapshot says that the ledger has or had a snapshot of this job (uid),
 	// gone ones included.
 	EverSnapshot bool `json:"everSnapshot"`
@@ -113,6 +112,16 @@ type ContainerEndsIn struct {
 	ContainerIDs []string `json:"containerIds,omitempty"`
 	JobUID       string   `json:"jobUid"`
 	Generation   int      `json:"generation"` // all of a generation when ContainerIDs is empty
+	// After, where none of ContainerIDs is recorded, takes the ends of the
+	// containers that came after this one: they prove its end.
+	After *Attempt `json:"after,omitempty"`
+}
+
+// Attempt is one of the containers of a name that run one after the other in a pod.
+type Attempt struct {
+	PodUID    string `json:"podUid"`
+	Container string `json:"container"`
+	Number    int    `json:"number"` // from 1; 0: not known, so nothing is known to come after it
 }
 
 // ContainerEnd is a kubelet's state.terminated, as the observer recorded it.

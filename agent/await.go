@@ -9,7 +9,6 @@ import (
 	"sluice/internal/agentapi"
 	"sluice/internal/failure"
 	"sluice/internal/flink"
-	"sluice/internal/lease"
 )
 
 // awaitLimit ends a wait whose caller has long gone.
@@ -40,7 +39,7 @@ func (a *Agent) await(ctx context.Context, r *running, in agentapi.AwaitIn) (age
 			out.RunningAt = max(out.RunningAt, since)
 		}
 		checkpoints, err := a.flink.Checkpoints(ctx, in.FlinkJobID)
-		out.RestoredPath = checkpoints.RestoredPath
+		out.RestoredPath, out.Traces = checkpoints.RestoredPath, tracesOf(found, checkpoints)
 		return err
 	})
 	if err != nil {
@@ -79,7 +78,7 @@ func (a *Agent) awaitVertices(ctx context.Context, r *running, in agentapi.Await
 				return found, failure.Wrap(failure.Unknown, err, "the JobManager doesn't know the job that it took: it may have restarted")
 			}
 		case err == nil && found.Terminal():
-			if err := a.recordJobEnd(ctx, found); err != nil {
+			if err := a.recordJobEnd(ctx, found.ID, found.State, ""); err != nil {
 				return found, err
 			}
 			return found, a.jobFailed(ctx, found)
@@ -123,17 +122,6 @@ func (a *Agent) missing(ctx context.Context, found flink.Job) (string, error) {
 		}
 	}
 	return "", nil
-}
-
-// recordJobEnd writes the end of the Lease's submission, if this is it.
-func (a *Agent) recordJobEnd(ctx context.Context, found flink.Job) error {
-	_, err := a.swapLease(ctx, func(s lease.State) (lease.State, error) {
-		if s.Intent == nil || s.Intent.FlinkJobID != found.ID {
-			return s, nil
-		}
-		return s.Record(s.Intent.Epoch, lease.Outcome(found.State))
-	})
-	return err
 }
 
 // jobFailed is the failure of a job that ended or restarts, with Flink's root

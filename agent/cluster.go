@@ -26,44 +26,60 @@ const (
 type jobManager struct {
 	PodUID      string
 	ContainerID string
+	Attempt     int // counts the pod's JobManager containers from 1
+}
+
+// is says whether both are the same container. An intent from before attempts
+// were noted has none.
+func (j jobManager) is(other jobManager) bool {
+	return j.PodUID == other.PodUID && j.ContainerID == other.ContainerID
 }
 
 // currentJobManager reads which container is the JobManager now. The intent
 // names it, so that its end can be proven later; it is read again after a POST,
 // because the Service would lead to its successor without a word.
 func (a *Agent) currentJobManager(ctx context.Context) (jobManager, error) {
-	selector := fmt.Sprintf("%s=%s,%s=%d,%s=jobmanager", labelJob, a.config.Assignment.Job, labelGeneration, a.config.Assignment.Generation, labelComponent)
-	pods, err := a.config.Pods.Pods(a.config.Assignment.Namespace).List(ctx, meta.ListOptions{LabelSelector: selector})
-	if apierrors.IsForbidden(err) {
-		return jobManager{}, failure.Wrap(failure.Forbidden, err, "the agent's service account may not list pods")
-	}
+	pods, err := a.pods(ctx, "jobmanager")
 	if err != nil {
-		return jobManager{}, failure.Wrap(failure.Unavailable, err, "Kubernetes did not say which pod is the JobManager")
+		return jobManager{}, err
 	}
 	var found []jobManager
-	for i := range pods.Items {
-		if container, ok := runningContainer(&pods.Items[i]); ok {
-			found = append(found, jobManager{PodUID: string(pods.Items[i].UID), ContainerID: container})
+	for i := range pods {
+		if current, ok := runningJobManager(&pods[i]); ok {
+			found = append(found, current)
 		}
 	}
 	if len(found) != 1 {
-		return jobManager{}, failure.New(failure.Unavailable, "%d running JobManagers were found, not one (%s)", len(found), selector)
+		return jobManager{}, failure.New(failure.Unavailable, "%d running JobManagers of generation %d were found, not one", len(found), a.config.Assignment.Generation)
 	}
 	return found[0], nil
 }
 
-// runningContainer is the id of the pod's container "jobmanager", else of its only one.
-func runningContainer(pod *core.Pod) (string, bool) {
+// pods lists the generation's pods of a role.
+func (a *Agent) pods(ctx context.Context, component string) ([]core.Pod, error) {
+	selector := fmt.Sprintf("%s=%s,%s=%d,%s=%s", labelJob, a.config.Assignment.Job, labelGeneration, a.config.Assignment.Generation, labelComponent, component)
+	pods, err := a.config.Pods.Pods(a.config.Assignment.Namespace).List(ctx, meta.ListOptions{LabelSelector: selector})
+	if apierrors.IsForbidden(err) {
+		return nil, failure.Wrap(failure.Forbidden, err, "the agent's service account may not list pods")
+	}
+	if err != nil {
+		return nil, failure.Wrap(failure.Unavailable, err, "Kubernetes did not list the %s pods", component)
+	}
+	return pods.Items, nil
+}
+
+// runningJobManager is the pod's container "jobmanager", else its only one.
+func runningJobManager(pod *core.Pod) (jobManager, bool) {
 	if pod.DeletionTimestamp != nil {
-		return "", false
+		return jobManager{}, false
 	}
 	statuses := pod.Status.ContainerStatuses
 	for i := range statuses {
 		if statuses[i].State.Running != nil && statuses[i].ContainerID != "" && (len(statuses) == 1 || statuses[i].Name == "jobmanager") {
-			return statuses[i].ContainerID, true
+			return jobManager{PodUID: string(pod.UID), ContainerID: statuses[i].ContainerID, Attempt: int(statuses[i].RestartCount) + 1}, true
 		}
 	}
-	return "", false
+	return jobManager{}, false
 }
 
 func (a *Agent) readLease(ctx context.Context) (state lease.State, err error) {

@@ -97,43 +97,47 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	w.artifact = stored.Digest
 
-	w.pod("containerd://first")
+	w.pod("jobmanager")
+	w.claim("containerd://first")
 	w.begin()
 	w.swap(func(s lease.State) (lease.State, error) { s, _ = s.Reserve(w.operation); return s, nil })
 	w.start()
 	return w
 }
 
-// pod makes the object that stands for the JobManager.
-func (w *world) pod(container string) {
+// pod makes the object that stands for a role's.
+func (w *world) pod(role string) {
 	w.t.Helper()
 	ctx := context.Background()
 	a := w.config.Assignment
 	pods := w.config.Pods.Pods("default")
-	name := a.Job + "-g1-jobmanager-x"
+	name := a.Job + "-g1-" + role + "-x"
 	_, err := pods.Create(ctx, &core.Pod{
 		ObjectMeta: meta.ObjectMeta{Name: name, Labels: map[string]string{
-			labelJob: a.Job, labelGeneration: "1", labelComponent: "jobmanager",
+			labelJob: a.Job, labelGeneration: "1", labelComponent: role,
 		}},
-		Spec: core.PodSpec{SchedulerName: "nobody", Containers: []core.Container{{Name: "jobmanager", Image: "none"}}},
+		Spec: core.PodSpec{SchedulerName: "nobody", Containers: []core.Container{{Name: role, Image: "none"}}},
 	}, meta.CreateOptions{})
 	require.NoError(w.t, err)
 	zero := int64(0)
 	w.t.Cleanup(func() { _ = pods.Delete(ctx, name, meta.DeleteOptions{GracePeriodSeconds: &zero}) })
-	w.claim(container)
 }
 
 // claim changes which container the JobManager is.
 func (w *world) claim(container string) {
 	w.t.Helper()
+	w.report("jobmanager", container, core.ContainerState{Running: &core.ContainerStateRunning{StartedAt: meta.Now()}})
+}
+
+// report is the kubelet's word about a role's container.
+func (w *world) report(role, container string, state core.ContainerState) {
+	w.t.Helper()
 	patch, err := json.Marshal(map[string]any{"status": core.PodStatus{
-		Phase: core.PodRunning,
-		ContainerStatuses: []core.ContainerStatus{{
-			Name: "jobmanager", ContainerID: container, State: core.ContainerState{Running: &core.ContainerStateRunning{StartedAt: meta.Now()}},
-		}},
+		Phase:             core.PodRunning,
+		ContainerStatuses: []core.ContainerStatus{{Name: role, ContainerID: container, State: state}},
 	}})
 	require.NoError(w.t, err)
-	_, err = w.config.Pods.Pods("default").Patch(context.Background(), w.config.Assignment.Job+"-g1-jobmanager-x", types.MergePatchType, patch, meta.PatchOptions{}, "status")
+	_, err = w.config.Pods.Pods("default").Patch(context.Background(), w.config.Assignment.Job+"-g1-"+role+"-x", types.MergePatchType, patch, meta.PatchOptions{}, "status")
 	require.NoError(w.t, err)
 }
 
@@ -185,7 +189,7 @@ func (w *world) state() lease.State {
 // hold places the operation's hold and makes generation 1 active.
 func (w *world) hold() {
 	w.t.Helper()
-	w.swap(func(s lease.State) (lease.State, error) { return s.Place(w.operation, "now") })
+	w.swap(func(s lease.State) (lease.State, error) { return s.Place(w.operation, "now", s.Released) })
 	if w.state().ActiveGeneration() != 1 {
 		w.swap(func(s lease.State) (lease.State, error) { return s.Move(w.operation, 1) })
 	}
@@ -302,7 +306,7 @@ func TestLife(t *testing.T) {
 	require.Greater(t, must[agentapi.CheckpointOut](w, checkpoint).CheckpointID, int64(0))
 
 	soak := w.command(agentapi.Soak, "soak")
-	soak.Soak = &agentapi.SoakIn{FlinkJobID: intent.FlinkJobID, Seconds: 2}
+	soak.Soak = &agentapi.SoakIn{FlinkJobID: intent.FlinkJobID, Seconds: 2, Since: await.Traces}
 	must[agentapi.SoakOut](w, soak)
 	w.release()
 
@@ -356,7 +360,12 @@ func TestLife(t *testing.T) {
 	mismatch.ID += "-mismatch"
 	_, err = run[agentapi.AwaitOut](w, mismatch)
 	require.Equal(t, failure.Refused, code(err), "restored another path")
-	require.Equal(t, stopped.Savepoint, must[agentapi.AwaitOut](w, w.awaitCommand(stopped.Savepoint)).RestoredPath)
+	resumed := must[agentapi.AwaitOut](w, w.awaitCommand(stopped.Savepoint))
+	require.Equal(t, stopped.Savepoint, resumed.RestoredPath)
+	require.EqualValues(t, 1, resumed.Traces.Restored)
+	soak = w.command(agentapi.Soak, "soak")
+	soak.Soak = &agentapi.SoakIn{FlinkJobID: restored.FlinkJobID, Seconds: 1, Since: resumed.Traces}
+	must[agentapi.SoakOut](w, soak)
 	seen, err := agentapi.NewClient().State(t.Context(), w.endpoint())
 	require.NoError(t, err)
 	require.Equal(t, flink.Running, seen.JobState)
@@ -485,6 +494,25 @@ func TestJobFails(t *testing.T) {
 	require.Equal(t, failure.JobFailed, code(err), "a verdict is not taken back by asking again")
 }
 
+// A soak that is begun anew, here by an agent that knows nothing of the first one,
+// doesn't take the restart of the meantime for its beginning.
+func TestSoakIsBegunAnewAfterARestart(t *testing.T) {
+	w := newWorld(t)
+	w.hold()
+	id := must[agentapi.SubmitOut](w, w.submitCommand("", w.spec("--fail-after-seconds", "5"))).FlinkJobID
+	since := must[agentapi.AwaitOut](w, w.awaitCommand("")).Traces
+	require.Eventually(t, func() bool {
+		found, err := w.flink.Job(t.Context(), id)
+		return err == nil && found.State == flink.Running && found.Timestamps[flink.Running] > since.Running
+	}, 30*time.Second, 20*time.Millisecond)
+	w.start()
+	soak := w.command(agentapi.Soak, "soak")
+	soak.Soak = &agentapi.SoakIn{FlinkJobID: id, Seconds: 1, Since: since}
+	_, err := run[agentapi.SoakOut](w, soak)
+	require.Equal(t, failure.JobFailed, code(err))
+	require.ErrorContains(t, err, "the job restarted while it was watched: ")
+}
+
 // Answers that get lost on the way: the same POST goes again, with the same id,
 // and Flink has one job and one savepoint.
 func TestLostAnswers(t *testing.T) {
@@ -531,6 +559,65 @@ func TestStopOfAForgottenJob(t *testing.T) {
 	_, err := run[agentapi.StopOut](w, w.stopCommand("stop"))
 	require.Equal(t, failure.Unknown, code(err))
 	require.Equal(t, lease.Open, w.state().Intent.Outcome)
+}
+
+// A stop whose end stands on the Lease is over, whatever the JobManager of today
+// knows: the node may have restarted between the end and its telling.
+func TestAStopThatIsOverIsNotAskedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.hold()
+	w.swap(func(s lease.State) (lease.State, error) {
+		return s.Intend(lease.Intent{Epoch: 1, Generation: 1, Operation: w.operation, FlinkJobID: job.FlinkJobID(w.uid, 1), JobManagerPodUID: "p", JobManagerContainerID: "c"})
+	})
+	stop := w.stopCommand("stop")
+	w.swap(func(s lease.State) (lease.State, error) {
+		s, err := s.Stopping(w.operation, lease.StopSent{FlinkJobID: stop.Stop.FlinkJobID, TriggerID: stop.Stop.TriggerID, Directory: stop.Stop.Directory})
+		require.NoError(t, err)
+		return s.Record(1, lease.Finished, "hdfs://nn/sp")
+	})
+	require.Equal(t, agentapi.StopOut{Savepoint: "hdfs://nn/sp", JobState: flink.Finished}, must[agentapi.StopOut](w, stop))
+}
+
+// A job that this JobManager doesn't know may still run in a TaskManager that it
+// doesn't know either.
+func TestIdleIsProven(t *testing.T) {
+	w := newWorld(t)
+	w.hold()
+	w.swap(func(s lease.State) (lease.State, error) {
+		return s.Intend(lease.Intent{Epoch: 1, Generation: 1, Operation: w.operation, FlinkJobID: job.FlinkJobID(w.uid, 1), JobManagerPodUID: "p", JobManagerContainerID: "c"})
+	})
+	look := func() agentapi.State {
+		seen, err := agentapi.NewClient().State(t.Context(), w.endpoint())
+		require.NoError(t, err)
+		return seen
+	}
+	require.True(t, look().Idle)
+	w.pod("taskmanager")
+	require.True(t, look().Idle, "it is on no node")
+	w.report("taskmanager", "containerd://tm", core.ContainerState{Running: &core.ContainerStateRunning{StartedAt: meta.Now()}})
+	require.False(t, look().Idle)
+	w.report("taskmanager", "containerd://tm", core.ContainerState{Terminated: &core.ContainerStateTerminated{ExitCode: 1, ContainerID: "containerd://tm", FinishedAt: meta.Now()}})
+	require.True(t, look().Idle)
+}
+
+// What a JobManager that hangs would say is unknown, in time for the caller.
+func TestStateOfAFrozenJobManager(t *testing.T) {
+	w := newWorld(t)
+	w.hold()
+	must[agentapi.SubmitOut](w, w.submitCommand("", w.spec()))
+	lossy := newLossy(t, w.config.Assignment.JobManagerURL)
+	w.config.Assignment.JobManagerURL = lossy.url
+	w.start()
+	for _, part := range []string{"/overview", "/jobs/"} {
+		held := lossy.hold(part)
+		defer close(held.release)
+	}
+	began := time.Now()
+	state, err := agentapi.NewClient().State(t.Context(), w.endpoint())
+	require.NoError(t, err)
+	require.Less(t, time.Since(began), 12*time.Second)
+	require.Equal(t, "UNKNOWN", state.JobState)
+	require.NotEqual(t, "up", state.JobManager)
 }
 
 // A savepoint that can't be written leaves the job running.

@@ -14,16 +14,25 @@ import (
 const maxSoak = 24 * 3600
 
 // soak watches the job for a while. Seeing it RUNNING at each look is not
-// enough: a restart fits between two looks, so its traces are compared.
+// enough: a restart fits between two looks, or between await and the first one, so
+// its traces are compared.
 func (a *Agent) soak(ctx context.Context, r *running, in agentapi.SoakIn) (agentapi.SoakOut, error) {
 	if in.Seconds < 0 || in.Seconds > maxSoak {
 		return agentapi.SoakOut{}, failure.New(failure.Invalid, "a soak lasts 0 to %d seconds, not %d", maxSoak, in.Seconds)
 	}
-	first, err := a.look(ctx, in.FlinkJobID)
-	if err != nil {
-		return agentapi.SoakOut{}, err
-	}
+	since := in.Since
 	for end := time.Now().Add(time.Duration(in.Seconds) * time.Second); ; {
+		now, err := a.look(ctx, in.FlinkJobID)
+		if err != nil {
+			return agentapi.SoakOut{}, err
+		}
+		if since == (agentapi.Traces{}) { // the flow's history is older than the field
+			since = now
+		}
+		if now != since {
+			cause := a.exception(ctx, in.FlinkJobID)
+			return agentapi.SoakOut{}, failure.New(failure.JobFailed, "the job restarted while it was watched: %s", cause).With("exception", cause)
+		}
 		left := time.Until(end)
 		if left <= 0 {
 			return agentapi.SoakOut{Restarts: 0}, nil
@@ -32,24 +41,10 @@ func (a *Agent) soak(ctx context.Context, r *running, in agentapi.SoakIn) (agent
 		if err := newPace(min(left, 500*time.Millisecond), time.Second).pause(ctx); err != nil {
 			return agentapi.SoakOut{}, err
 		}
-		now, err := a.look(ctx, in.FlinkJobID)
-		if err != nil {
-			return agentapi.SoakOut{}, err
-		}
-		if now != first {
-			cause := a.exception(ctx, in.FlinkJobID)
-			return agentapi.SoakOut{}, failure.New(failure.JobFailed, "the job restarted while it was watched: %s", cause).With("exception", cause)
-		}
 	}
 }
 
-// traces are what a restart changes for good: when the job last began to run or
-// restart, when its vertices started, how often it restored.
-type traces struct {
-	running, restarting, started, restored int64
-}
-
-func (a *Agent) look(ctx context.Context, id string) (traces, error) {
+func (a *Agent) look(ctx context.Context, id string) (agentapi.Traces, error) {
 	var found flink.Job
 	var checkpoints flink.Checkpoints
 	err := a.patiently(ctx, func(ctx context.Context) (err error) {
@@ -61,22 +56,26 @@ func (a *Agent) look(ctx context.Context, id string) (traces, error) {
 	})
 	switch {
 	case failure.CodeOf(err) == failure.NotFound:
-		return traces{}, failure.Wrap(failure.Unknown, err, "the JobManager doesn't know the job any more: it may have restarted")
+		return agentapi.Traces{}, failure.Wrap(failure.Unknown, err, "the JobManager doesn't know the job any more: it may have restarted")
 	case err != nil:
-		return traces{}, err
+		return agentapi.Traces{}, err
 	case found.Terminal():
-		if err := a.recordJobEnd(ctx, found); err != nil {
-			return traces{}, err
+		if err := a.recordJobEnd(ctx, found.ID, found.State, ""); err != nil {
+			return agentapi.Traces{}, err
 		}
-		return traces{}, a.jobFailed(ctx, found)
+		return agentapi.Traces{}, a.jobFailed(ctx, found)
 	case found.State != flink.Running:
-		return traces{}, a.jobFailed(ctx, found)
+		return agentapi.Traces{}, a.jobFailed(ctx, found)
 	}
-	t := traces{
-		running: found.Timestamps[flink.Running], restarting: found.Timestamps["RESTARTING"], restored: checkpoints.Restored,
+	return tracesOf(found, checkpoints), nil
+}
+
+func tracesOf(found flink.Job, checkpoints flink.Checkpoints) agentapi.Traces {
+	traces := agentapi.Traces{
+		Running: found.Timestamps[flink.Running], Restarting: found.Timestamps["RESTARTING"], Restored: checkpoints.Restored,
 	}
 	for _, v := range found.Vertices {
-		t.started += v.Start
+		traces.Started += v.Start
 	}
-	return t, nil
+	return traces
 }

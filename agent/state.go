@@ -2,40 +2,55 @@ package agent
 
 import (
 	"context"
+	"time"
 
 	"sluice/internal/agentapi"
 	"sluice/internal/failure"
+	"sluice/internal/flink"
 )
+
+// stateLimit bounds all of Flink's part: a JobManager that hangs is said to be
+// unknown while the caller still listens.
+const stateLimit = 8 * time.Second
 
 // state is the agent's view for people and plans. What can't be read is said to
 // be unknown, never guessed.
 func (a *Agent) state(ctx context.Context) (agentapi.State, error) {
 	out := agentapi.State{Generation: a.config.Assignment.Generation, PodUID: a.config.PodUID, Version: Version, JobManager: "up"}
+	if last := a.lastSavepoint.Load(); last != nil {
+		out.LastSavepoint = *last
+	}
+	writer, err := a.leases.Get(ctx, a.key)
+	if err != nil {
+		return out, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, stateLimit)
+	defer cancel()
 	overview, err := a.flink.Overview(ctx)
 	if err != nil {
 		out.JobManager = err.Error()
 	}
 	out.SlotsTotal, out.SlotsFree = overview.SlotsTotal, overview.SlotsFree
-
-	writer, err := a.leases.Get(ctx, a.key)
-	if err != nil {
-		return out, err
-	}
-	if last := a.lastSavepoint.Load(); last != nil {
-		out.LastSavepoint = *last
-	}
-	if writer.Intent == nil || writer.Intent.Generation != out.Generation {
-		return out, nil
-	}
-	out.FlinkJobID = writer.Intent.FlinkJobID
-	job, err := a.flink.Job(ctx, out.FlinkJobID)
-	switch {
-	case err == nil:
-		out.JobState = job.State
-	case failure.CodeOf(err) == failure.NotFound: // this JobManager's word only
-		out.JobState = ""
-	default:
-		out.JobState = "UNKNOWN"
+	if writer.Intent != nil && writer.Intent.Generation == out.Generation {
+		out.FlinkJobID = writer.Intent.FlinkJobID
+		out.JobState = a.jobState(ctx, out.FlinkJobID)
+		if out.JobState == "" || out.JobState == flink.Failed || out.JobState == flink.Canceled {
+			busy, err := a.busyWorkers(ctx)
+			out.Idle = err == nil && len(busy) == 0
+		}
 	}
 	return out, nil
+}
+
+// jobState is Flink's word; "" is this JobManager's alone: another one may have
+// run the job.
+func (a *Agent) jobState(ctx context.Context, id string) string {
+	found, err := a.flink.Job(ctx, id)
+	switch {
+	case err == nil:
+		return found.State
+	case failure.CodeOf(err) == failure.NotFound:
+		return ""
+	}
+	return "UNKNOWN"
 }

@@ -27,6 +27,10 @@ func (a *Agent) stop(ctx context.Context, r *running, in agentapi.StopIn) (agent
 	if err != nil {
 		return agentapi.StopOut{}, err
 	}
+	if stop := state.Hold.Stop; state.Intent.Outcome.Over() && stop.Savepoint != "" {
+		// An earlier sending saw the end; the JobManager of today may not know of it.
+		return agentapi.StopOut{Savepoint: stop.Savepoint, JobState: string(state.Intent.Outcome)}, nil
+	}
 	s := a.newSaving(r, in, effect.StopWithSavepoint, a.flink.Stop)
 	operation, err := s.follow(ctx)
 	if err != nil {
@@ -49,7 +53,10 @@ func (a *Agent) stop(ctx context.Context, r *running, in agentapi.StopIn) (agent
 			return out, err
 		}
 	}
-	return out, a.recordEnd(ctx, state.Intent.Epoch, out.JobState)
+	if !lease.Outcome(out.JobState).Over() { // it runs on: nothing to write
+		return out, nil
+	}
+	return out, a.recordJobEnd(ctx, in.FlinkJobID, out.JobState, out.Savepoint)
 }
 
 // findSavepoint looks into the try's own directory. A job that isn't running any
@@ -65,15 +72,4 @@ func (a *Agent) findSavepoint(ctx context.Context, directory string) (string, er
 		return "", nil
 	}
 	return found.Location, err
-}
-
-// recordEnd writes a terminal state onto the Lease: what comes after may rely on
-// it, also when this JobManager has forgotten the job.
-func (a *Agent) recordEnd(ctx context.Context, epoch int64, jobState string) error {
-	outcome := lease.Outcome(jobState)
-	if !outcome.Over() { // still running: nothing to write
-		return nil
-	}
-	_, err := a.swapLease(ctx, func(s lease.State) (lease.State, error) { return s.Record(epoch, outcome) })
-	return err
 }

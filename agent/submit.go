@@ -67,7 +67,7 @@ func (p *posting) intend(ctx context.Context) error {
 	intent := lease.Intent{
 		Epoch: p.in.Epoch, Generation: a.config.Assignment.Generation, Operation: p.command.Operation,
 		FlinkJobID: p.in.FlinkJobID, RestorePath: p.in.RestorePath,
-		JobManagerPodUID: now.PodUID, JobManagerContainerID: now.ContainerID,
+		JobManagerPodUID: now.PodUID, JobManagerContainerID: now.ContainerID, JobManagerAttempt: now.Attempt,
 	}
 	// Another epoch on the Lease before the swap: this try's note is the first.
 	repeat := false
@@ -83,7 +83,7 @@ func (p *posting) intend(ctx context.Context) error {
 	if err := p.ended(state.Intent.Outcome); err != nil {
 		return err
 	}
-	if p.to != now {
+	if !p.to.is(now) {
 		return p.gone(now)
 	}
 	p.accepted = state.Intent.Outcome == lease.Accepted
@@ -112,7 +112,7 @@ func (p *posting) gone(now jobManager) error {
 func (p *posting) sameJobManager(ctx context.Context) error {
 	return p.agent.patiently(ctx, func(ctx context.Context) error {
 		now, err := p.agent.currentJobManager(ctx)
-		if err == nil && now != p.to {
+		if err == nil && !p.to.is(now) {
 			return p.gone(now)
 		}
 		return err
@@ -180,7 +180,7 @@ func (p *posting) refused(ctx context.Context, refusal error) (duplicate bool, e
 		p.agent.log.WarnContext(ctx, "main failed after it had submitted the job", "error", refusal)
 		return true, nil
 	}
-	if err := p.record(ctx, lease.Outcome(found.State)); err != nil {
+	if err := p.agent.recordJobEnd(ctx, found.ID, found.State, ""); err != nil {
 		return false, err
 	}
 	return false, p.agent.jobFailed(ctx, found)
@@ -215,6 +215,6 @@ func (p *posting) left(ctx context.Context) (found flink.Job, err error) {
 const absentFor = 5 * time.Second
 
 func (p *posting) record(ctx context.Context, outcome lease.Outcome) error {
-	_, err := p.agent.swapLease(ctx, func(s lease.State) (lease.State, error) { return s.Record(p.in.Epoch, outcome) })
+	_, err := p.agent.swapLease(ctx, func(s lease.State) (lease.State, error) { return s.Record(p.in.Epoch, outcome, "") })
 	return err
 }

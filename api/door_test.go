@@ -54,7 +54,7 @@ func TestWhoMay(t *testing.T) {
 		{"operator writes a profile", operatorToken, "PUT", "/v1/tenants/shop/profiles/big", "{}", failure.Forbidden},
 		{"a stranger's broken body", "", "PUT", "/v1/tenants/shop/jobs/orders", "{", failure.Unauthorized},
 		{"no such address", adminToken, "GET", "/v1/elsewhere", "", failure.NotFound},
-		{"no such method", adminToken, "DELETE", "/v1/tenants/shop/jobs", "", failure.NotFound},
+		{"no such method", adminToken, "DELETE", "/v1/tenants/shop/jobs", "", failure.NoMethod},
 		{"the database is away", viewerToken, "GET", "/v1/tenants/shop/jobs", "", failure.Unavailable},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,11 +1,14 @@
 package api
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"regexp"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -54,14 +57,36 @@ func asFailure(err error) *failure.Error {
 	case http.StatusNotFound:
 		return failure.New(failure.NotFound, "there is nothing at this address").WithNext("the API is described by /v1/openapi.yaml")
 	case http.StatusMethodNotAllowed:
-		return failure.New(failure.NotFound, "this address does not take that method").WithNext("the API is described by /v1/openapi.yaml")
+		return failure.New(failure.NoMethod, "this address does not take that method").
+			WithNext("the header Allow lists those that it takes; the API is described by /v1/openapi.yaml")
 	case http.StatusRequestEntityTooLarge:
 		return failure.New(failure.TooLarge, "the body is over the limit of %d bytes", maxBody)
 	}
 	if web.Code < http.StatusInternalServerError {
-		return failure.New(failure.Invalid, "%v", web.Message)
+		return unbound(web)
 	}
 	return failure.Wrap(failure.Internal, err, "unexpected error")
+}
+
+// badParameter is how the generated code words a parameter that it can't bind;
+// it has no type of error for that.
+var badParameter = regexp.MustCompile(`^(?:Invalid format for parameter|Expected one value for) ([\w-]+)(?:: |, )(.+)$`)
+
+// unbound names the field that passed the schema and yet doesn't fit its Go type,
+// for example a number of 20 digits or a header that is there twice.
+func unbound(web *echo.HTTPError) *failure.Error {
+	message := fmt.Sprint(web.Message)
+	var value *json.UnmarshalTypeError
+	if errors.As(web, &value) {
+		return malformed(failure.Field{
+			Name: inBody("/" + strings.ReplaceAll(value.Field, ".", "/")), Reason: fmt.Sprintf("%s can't be read as %s", value.Value, value.Type),
+			Next: "write a number as an integer of at most 64 bits, in plain digits",
+		})
+	}
+	if found := badParameter.FindStringSubmatch(message); found != nil {
+		return malformed(failure.Field{Name: found[1], Reason: short(found[2]), Next: "send it once, in the form that the API describes"})
+	}
+	return failure.New(failure.Invalid, "%s", short(message))
 }
 
 var goodRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)

@@ -89,8 +89,6 @@ type world struct {
 }
 
 // assemble makes an API of the parts given; a database that is away when none is.
-//
-//nolint:unparam // the contract tests give a store
 func assemble(t *testing.T, records *store.Store, temporal Temporal) *world {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tokens.yaml")

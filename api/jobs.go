@@ -12,8 +12,8 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// PutJob declares how a job runs: all fields are checked, all problems are
-// listed at once.
+// PutJob declares how a job runs. The door has checked the body's structure; here
+// all values are checked, and all that is wrong with them is listed at once.
 func (a *API) PutJob(ctx context.Context, request gen.PutJobRequestObject) (gen.PutJobResponseObject, error) {
 	ref := job.Ref{Tenant: request.Tenant, Name: request.Job}
 	spec := toSpec(request.Body.Spec)
@@ -94,6 +94,9 @@ func (a *API) GetJob(ctx context.Context, request gen.GetJobRequestObject) (gen.
 
 // ListJobs lists the tenant's jobs by name.
 func (a *API) ListJobs(ctx context.Context, request gen.ListJobsRequestObject) (gen.ListJobsResponseObject, error) {
+	if err := checkAfter(request.Params.After); err != nil {
+		return nil, err
+	}
 	limit := pageSize(request.Params.Limit)
 	jobs, err := a.store.Jobs(ctx, request.Tenant, request.Params.After, limit)
 	if err != nil {

@@ -4,7 +4,10 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/oklog/ulid/v2"
+
 	"sluice/api/internal/gen"
+	"sluice/internal/failure"
 	"sluice/internal/job"
 )
 
@@ -45,4 +48,25 @@ func nextPage(path, parameter, last string, got, limit int) string {
 		return ""
 	}
 	return path + "?" + url.Values{parameter: {last}, "limit": {itoa(limit)}}.Encode()
+}
+
+// checkBefore and checkAfter refuse what is no place in a list: the record store
+// would compare any text, and give some page.
+func checkBefore(cursor string) error {
+	if id, err := ulid.ParseStrict(cursor); cursor == "" || err == nil && id.String() == cursor {
+		return nil
+	}
+	return badCursor("before", "is not the id of an operation")
+}
+
+func checkAfter(cursor string) error {
+	if cursor == "" || job.CheckName(cursor) == "" {
+		return nil
+	}
+	return badCursor("after", "is not the name of a job")
+}
+
+func badCursor(parameter, reason string) error {
+	return failure.New(failure.Invalid, "there is no such page").
+		WithFields(failure.Field{Name: parameter, Reason: reason, Next: "follow the address in next of the page before"})
 }

@@ -45,14 +45,15 @@ func database(t *testing.T) *store.Store {
 	require.NoError(t, err, "SLUICE_DATABASE_DSN")
 	admin, err := sql.Open("mysql", config.FormatDSN())
 	require.NoError(t, err)
-	config.DBName = "sluice_test_" + strings.ToLower(rand.Text()[:12])
-	_, err = admin.Exec("CREATE DATABASE " + config.DBName + " CHARACTER SET utf8mb4")
+	name := "sluice_test_" + strings.ToLower(rand.Text()[:12])
+	_, err = admin.ExecContext(t.Context(), "CREATE DATABASE "+name+" CHARACTER SET utf8mb4")
 	require.NoError(t, err)
+	config.DBName = name
 	records, err := store.Open(config.FormatDSN(), store.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		require.NoError(t, records.Close())
-		_, err := admin.Exec("DROP DATABASE " + config.DBName)
+		_, err := admin.ExecContext(context.Background(), "DROP DATABASE "+name)
 		require.NoError(t, err)
 		require.NoError(t, admin.Close())
 	})
@@ -164,14 +165,13 @@ func newStage(t *testing.T) *stage {
 	return s
 }
 
-func (s *stage) work() worker.Worker {
+func (s *stage) work() {
 	w := worker.New(s.temporal, job.FlowQueue, worker.Options{})
 	w.RegisterWorkflowWithOptions(double, workflow.RegisterOptions{Name: upgrade.WorkflowName})
 	w.RegisterActivityWithOptions(s.records.Claim, activity.RegisterOptions{Name: "claim"})
 	w.RegisterActivityWithOptions(s.records.Finish, activity.RegisterOptions{Name: "finish"})
 	require.NoError(s.t, w.Start())
 	s.t.Cleanup(w.Stop)
-	return w
 }
 
 func (s *stage) start(body, key string) answer {
@@ -189,13 +189,13 @@ func (s *stage) step() {
 	require.NoError(s.t, s.temporal.SignalWorkflow(s.t.Context(), "job/shop/orders", "", "step", nil))
 }
 
-// reaches long-polls until the operation has the phase.
-func (s *stage) reaches(id string, phase job.Phase) gen.Operation {
+// prepares long-polls until the operation has begun to prepare.
+func (s *stage) prepares(id string) gen.Operation {
 	s.t.Helper()
 	var o gen.Operation
 	require.Eventually(s.t, func() bool {
 		o = s.operation(id, fmt.Sprintf("?wait=5s&version=%d", o.Progress.Version))
-		return o.Phase == string(phase)
+		return o.Phase == string(job.Preparing)
 	}, 60*time.Second, time.Millisecond)
 	return o
 }
@@ -216,7 +216,7 @@ func TestARunEndedFromOutsideIsOver(t *testing.T) {
 	s.work()
 	var accepted gen.Accepted
 	s.start(`{"kind":"start"}`, "k").json(http.StatusAccepted, &accepted)
-	o := s.reaches(accepted.Operation, job.Preparing)
+	o := s.prepares(accepted.Operation)
 	over := make(chan gen.Operation)
 	go func() {
 		over <- s.operation(accepted.Operation, fmt.Sprintf("?wait=30s&version=%d", o.Progress.Version))
@@ -240,7 +240,7 @@ func TestAnOperationFromStartToEnd(t *testing.T) {
 	require.Equal(t, self, accepted.Links.Self)
 	require.Contains(t, accepted.Links.TemporalUI, "http://ui:8233/namespaces/default/workflows/job%2Fshop%2Forders/")
 
-	o := s.reaches(accepted.Operation, job.Preparing)
+	o := s.prepares(accepted.Operation)
 	again := s.start(`{"kind":"upgrade","strategy":"cold","revision":1,"reason":"a `+"`tick`"+`"}`, "key-1")
 	require.Equal(t, http.StatusAccepted, again.Code)
 	require.Equal(t, first.Body.String(), again.Body.String(), "the same answer")
@@ -293,7 +293,7 @@ func TestAnOperationFromStartToEnd(t *testing.T) {
 	// The key of the busy request starts its operation now that the job is free.
 	var second gen.Accepted
 	s.start(`{"kind":"stop"}`, "key-2").json(http.StatusAccepted, &second)
-	s.reaches(second.Operation, job.Preparing)
+	s.prepares(second.Operation)
 	s.do(operatorToken, "POST", "/v1/tenants/shop/operations/"+second.Operation+"/cancel", `{"reason":"changed my mind"}`)
 	canceled := s.ends(second.Operation)
 	require.Equal(t, "canceled", canceled.Phase)
@@ -337,7 +337,7 @@ func TestARepeatAfterALostStartStartsTheSameOperation(t *testing.T) {
 	s.start(`{"kind":"start"}`, "lost").json(http.StatusAccepted, &again)
 	require.Equal(t, accepted, again)
 	s.work()
-	s.reaches(row.ID, job.Preparing)
+	s.prepares(row.ID)
 }
 
 func TestARunThatLosesTheClaimSaysWhoHoldsIt(t *testing.T) {
@@ -345,7 +345,7 @@ func TestARunThatLosesTheClaimSaysWhoHoldsIt(t *testing.T) {
 	s.work()
 	var accepted gen.Accepted
 	s.start(`{"kind":"start"}`, "k").json(http.StatusAccepted, &accepted)
-	s.reaches(accepted.Operation, job.Preparing)
+	s.prepares(accepted.Operation)
 	run, err := s.temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "another", TaskQueue: job.FlowQueue}, upgrade.WorkflowName,
 		upgrade.Input{Operation: accepted.Operation, Job: job.Ref{Tenant: "shop", Name: "orders"}})
 	require.NoError(t, err)
@@ -369,7 +369,9 @@ func TestStartsAreChecked(t *testing.T) {
 		"viewer":              {viewerToken, `{"kind":"start"}`, "f", failure.Forbidden},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s.do(c.token, "POST", s.path+"/operations", c.body, "Idempotency-Key", c.key).problem(c.want)
+			answered := s.do(c.token, "POST", s.path+"/operations", c.body, "Idempotency-Key", c.key)
+			answered.t = t // it is the case that fails
+			answered.problem(c.want)
 		})
 	}
 	s.do(operatorToken, "POST", "/v1/tenants/shop/jobs/nothing/operations", `{"kind":"start"}`).problem(failure.NotFound)

@@ -23,7 +23,6 @@ func (a *API) pages() {
 	a.web.GET("/v1/openapi.yaml", func(c echo.Context) error { return c.Blob(http.StatusOK, "application/yaml", openAPI) })
 	a.web.GET("/problems", func(c echo.Context) error { return c.String(http.StatusOK, problemIndex()) })
 	a.web.GET("/problems/:code", problemPage)
-	a.web.RouteNotFound("/*", func(echo.Context) error { return echo.ErrNotFound })
 }
 
 // readyz says whether this process can serve: its schema is there. A server that

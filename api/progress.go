@@ -222,6 +222,9 @@ func fromProgress(progress upgrade.Progress) gen.Progress {
 
 // ListOperations lists the tenant's operations, newest first.
 func (a *API) ListOperations(ctx context.Context, request gen.ListOperationsRequestObject) (gen.ListOperationsResponseObject, error) {
+	if err := checkBefore(request.Params.Before); err != nil {
+		return nil, err
+	}
 	limit := pageSize(request.Params.Limit)
 	list, err := a.list(ctx, tenantPath(request.Tenant)+"/operations",
 		store.OperationFilter{Tenant: request.Tenant, Before: request.Params.Before, Limit: limit})
@@ -230,6 +233,9 @@ func (a *API) ListOperations(ctx context.Context, request gen.ListOperationsRequ
 
 // ListJobOperations lists a job's operations, newest first.
 func (a *API) ListJobOperations(ctx context.Context, request gen.ListJobOperationsRequestObject) (gen.ListJobOperationsResponseObject, error) {
+	if err := checkBefore(request.Params.Before); err != nil {
+		return nil, err
+	}
 	ref := job.Ref{Tenant: request.Tenant, Name: request.Job}
 	found, err := a.store.Job(ctx, ref)
 	if err != nil {

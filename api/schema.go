@@ -69,8 +69,12 @@ func invalid(err error) error {
 	if errors.As(err, &tooLarge) {
 		return failure.New(failure.TooLarge, "the body is over the limit of %d bytes", tooLarge.Limit)
 	}
+	return malformed(wrongFields(err, "")...)
+}
+
+func malformed(wrong ...failure.Field) *failure.Error {
 	return failure.New(failure.Invalid, "the request does not have the form that the API describes").
-		WithFields(wrongFields(err, "")...).WithNext("correct the fields listed; the form is in /v1/openapi.yaml")
+		WithFields(wrong...).WithNext("correct the fields listed; the form is in /v1/openapi.yaml")
 }
 
 // wrongFields walks the error's tree. Types are switched on, not searched for:
@@ -87,22 +91,36 @@ func wrongFields(err error, at string) []failure.Field {
 		if e.Parameter != nil {
 			at = e.Parameter.Name
 		}
-		if e.Err == nil {
-			return []failure.Field{{Name: at, Reason: e.Reason}}
+		switch {
+		case e.Err != nil:
+			return wrongFields(e.Err, at)
+		case e.Parameter == nil: // the library refuses a body without an error for its type only
+			return []failure.Field{{Name: echo.HeaderContentType, Reason: e.Reason, Next: "send application/json"}}
 		}
-		return wrongFields(e.Err, at)
+		return []failure.Field{{Name: at, Reason: e.Reason}}
+	case *failure.Error: // strictJSON's
+		return e.Fields
 	case *openapi3.SchemaError:
 		if pointer := e.JSONPointer(); len(pointer) > 0 {
 			at += "/" + strings.Join(pointer, "/")
 		}
-		return []failure.Field{{Name: at, Reason: e.Reason}}
+		return []failure.Field{{Name: inBody(at), Reason: e.Reason}}
 	}
-	return []failure.Field{{Name: at, Reason: plain(err)}}
+	return []failure.Field{{Name: inBody(at), Reason: short(err.Error())}}
 }
 
-// plain keeps a parser's message short and on one line.
-func plain(err error) string {
-	text := strings.Join(strings.Fields(err.Error()), " ")
+// inBody names the field at a JSON pointer; nobody would find the whole body,
+// the empty pointer, in a list of fields.
+func inBody(pointer string) string {
+	if pointer == "" || pointer == "/" {
+		return "body"
+	}
+	return pointer
+}
+
+// short keeps a parser's message short and on one line.
+func short(message string) string {
+	text := strings.Join(strings.Fields(message), " ")
 	if len(text) > 200 {
 		text = text[:200] + "…"
 	}

@@ -28,6 +28,34 @@ timed() {
   return $status
 }
 
+# ticking WHAT COMMAND...: runs a command that says nothing, and says that it goes on.
+ticking() {
+  local what=$1 status=0 ticker began=$SECONDS
+  shift
+  # A read that nothing answers sleeps without a process that would outlive its parent.
+  (exec {tick}<> <(:); while :; do read -rt 5 -u "$tick" || printf '  [%s s] %s\n' $((SECONDS - began)) "$what"; done) &
+  ticker=$!
+  "$@" || status=$?
+  kill "$ticker" 2>/dev/null || true
+  wait "$ticker" 2>/dev/null || true
+  return $status
+}
+
+# cold: nothing that takes long to build is in the cache yet.
+cold() { [ -z "$(find "$CACHE/build" -maxdepth 2 -path '*/kubernetes-*/.complete' -print -quit 2>/dev/null)" ]; }
+
+# figures NAME cold|warm LIMIT_COLD LIMIT_WARM: keeps this run's time and prints the last
+# of both kinds.
+figures() {
+  local kind directory=$CACHE/figures
+  local -A limit=([cold]=$3 [warm]=$4)
+  mkdir -p "$directory"
+  echo "$SECONDS s on $(date -u +%F), $(nproc) cores" >"$directory/$1-$2"
+  for kind in cold warm; do
+    printf '%-44s %s\n' "$1 $kind (limit ${limit[$kind]} s)" "$(cat "$directory/$1-$kind" 2>/dev/null || echo "not run here yet")"
+  done
+}
+
 # table: where the time went.
 table() {
   local row

@@ -78,6 +78,9 @@ func New(ctx context.Context, c config.Worker, log *slog.Logger) (_ *Worker, err
 	}); err != nil {
 		return nil, failure.Wrap(failure.Unavailable, err, "Temporal at %s does not answer", c.Temporal.Address)
 	}
+	if err = w.registerSearchAttributes(ctx); err != nil {
+		return nil, err
+	}
 	if w.metrics, err = newMetrics(); err != nil {
 		return nil, err
 	}

@@ -6,8 +6,6 @@ package agent
 
 import (
 	"context"
-	"sync"
-	"time"
 
 	"go.temporal.io/sdk/activity"
 
@@ -68,25 +66,8 @@ func command[Out any](a *Activities, kind agentapi.Kind) func(context.Context, a
 			var none Out
 			return none, err
 		}
-		beat := startBeat(ctx)
-		defer beat.stop()
-		return agentapi.Run[Out](ctx, a.client, endpoint, in.Command, beat.tell)
+		return agentapi.Run[Out](ctx, a.client, endpoint, in.Command, tell(ctx))
 	}
-}
-
-// beatEvery keeps a heartbeat going between the changes of a status.
-const beatEvery = 5 * time.Second
-
-// beat heartbeats the last progress: at each change and every few seconds. It
-// stops beating when the agent has not been heard of for long, so that the
-// activity's heartbeat time-out notices a dead connection.
-type beat struct {
-	ctx   context.Context //nolint:containedctx // the activity's
-	mutex sync.Mutex
-	last  Progress
-	heard time.Time
-	done  chan struct{}
-	ended chan struct{}
 }
 
 // Progress is an activity's heartbeat.
@@ -95,42 +76,11 @@ type Progress struct {
 	Version int64  `json:"version"` // of the command's status
 }
 
-func startBeat(ctx context.Context) *beat {
-	b := &beat{ctx: ctx, heard: time.Now(), done: make(chan struct{}), ended: make(chan struct{})}
-	b.last.Text = "calling the agent"
-	activity.RecordHeartbeat(ctx, b.last)
-	go b.run()
-	return b
-}
-
-func (b *beat) run() {
-	defer close(b.ended)
-	ticker := time.NewTicker(beatEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-b.done:
-			return
-		case <-ticker.C:
-			b.mutex.Lock()
-			last, silent := b.last, time.Since(b.heard)
-			b.mutex.Unlock()
-			if silent < time.Minute { // three long polls
-				activity.RecordHeartbeat(b.ctx, last)
-			}
-		}
+// tell heartbeats the agent's progress at each change; the worker's interceptor
+// repeats it in between.
+func tell(ctx context.Context) func(agentapi.Status) {
+	activity.RecordHeartbeat(ctx, Progress{Text: "calling the agent"})
+	return func(status agentapi.Status) {
+		activity.RecordHeartbeat(ctx, Progress{Text: status.Progress, Version: status.Version})
 	}
-}
-
-func (b *beat) tell(status agentapi.Status) {
-	progress := Progress{Text: status.Progress, Version: status.Version}
-	b.mutex.Lock()
-	b.last, b.heard = progress, time.Now()
-	b.mutex.Unlock()
-	activity.RecordHeartbeat(b.ctx, progress)
-}
-
-func (b *beat) stop() {
-	close(b.done)
-	<-b.ended
 }

@@ -9,7 +9,6 @@ import (
 
 	"go.temporal.io/sdk/activity"
 	core "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sluice/activities"
@@ -17,6 +16,7 @@ import (
 	"sluice/internal/failure"
 	"sluice/internal/job"
 	"sluice/internal/kube"
+	"sluice/internal/kube/answer"
 	"sluice/internal/lease"
 	"sluice/internal/manifest"
 )
@@ -252,7 +252,7 @@ func (a *Activities) readRoot(ctx context.Context, identity job.Identity, name s
 	ctx, cancel := context.WithTimeout(ctx, kube.CallTimeout)
 	defer cancel()
 	root, err := a.cluster.CoreV1().ConfigMaps(identity.Namespace).Get(ctx, name, meta.GetOptions{})
-	if apierrors.IsNotFound(err) {
+	if answer.Absent(err) {
 		return nil, nil //nolint:nilnil // "none" is an answer
 	}
 	if err != nil {

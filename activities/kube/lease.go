@@ -57,7 +57,7 @@ func (a *Activities) createLease(ctx context.Context, identity job.Identity) err
 // PlaceHold puts the operation's hold on the Lease.
 func (a *Activities) PlaceHold(ctx context.Context, in activities.LeaseIn) (lease.State, error) {
 	return a.update(ctx, in.Identity, func(state lease.State) (lease.State, error) {
-		return state.Place(in.Operation, in.Since)
+		return state.Place(in.Operation, in.Since, in.Released)
 	})
 }
 
@@ -71,7 +71,7 @@ func (a *Activities) MoveLease(ctx context.Context, in activities.LeaseIn) (leas
 // RecordOutcome writes the outcome of an epoch's intent.
 func (a *Activities) RecordOutcome(ctx context.Context, in activities.RecordOutcomeIn) (lease.State, error) {
 	return a.update(ctx, in.Identity, func(state lease.State) (lease.State, error) {
-		return state.Record(in.Epoch, in.Outcome)
+		return state.Record(in.Epoch, in.Outcome, "")
 	})
 }
 

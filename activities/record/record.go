@@ -61,16 +61,16 @@ func (a *Activities) resolve(ctx context.Context, in activities.ResolveIn) (acti
 	if err != nil {
 		return out, err
 	}
-	currentSpec, currentProfile, err := a.current(ctx, in.Job.Tenant, found)
+	current, err := a.currentSpec(ctx, found)
 	if err != nil {
 		return out, err
 	}
 	ever, err := a.Store.EverSnapshot(ctx, found.UID)
 	return activities.ResolveOut{
-		CurrentSpec: currentSpec, CurrentProfile: currentProfile,
-		Identity: job.Identity{Ref: in.Job, UID: found.UID, Site: found.Site, Namespace: namespace, FS: a.FS},
-		Revision: job.Revision{Number: revision.Number, Digest: revision.Digest, Spec: revision.Spec},
-		Profile:  profile.Body,
+		CurrentSpec: current,
+		Identity:    job.Identity{Ref: in.Job, UID: found.UID, Site: found.Site, Namespace: namespace, FS: a.FS},
+		Revision:    job.Revision{Number: revision.Number, Digest: revision.Digest, Spec: revision.Spec},
+		Profile:     profile.Body,
 		Current: activities.Current{
 			Revision: found.State.Revision, Digest: found.State.Digest, Profile: found.State.Profile, State: found.State.State, Epoch: found.State.Epoch, ProfileDigest: found.State.ProfileDigest,
 		},
@@ -78,21 +78,13 @@ func (a *Activities) resolve(ctx context.Context, in activities.ResolveIn) (acti
 	}, err
 }
 
-// current reads the revision and profile that were committed last; nil when
-// none was. A profile that was edited since is shown as it is today.
-func (a *Activities) current(ctx context.Context, tenant string, found store.Job) (*job.Spec, *job.Profile, error) {
+// currentSpec is that of the revision committed last; nil when none was.
+func (a *Activities) currentSpec(ctx context.Context, found store.Job) (*job.Spec, error) {
 	if found.State.Revision == 0 {
-		return nil, nil, nil
+		return nil, nil
 	}
 	revision, err := a.Store.Revision(ctx, found.UID, found.State.Revision)
-	if err != nil {
-		return nil, nil, err
-	}
-	profile, err := a.Store.Profile(ctx, tenant, found.State.Profile)
-	if err != nil {
-		return nil, nil, err
-	}
-	return &revision.Spec, &profile.Body, nil
+	return &revision.Spec, err
 }
 
 func (a *Activities) snapshots(ctx context.Context, in activities.SnapshotsIn) (activities.SnapshotsOut, error) {
@@ -124,6 +116,9 @@ func (a *Activities) finish(ctx context.Context, in activities.FinishIn) (activi
 
 func (a *Activities) containerEnds(ctx context.Context, in activities.ContainerEndsIn) (activities.ContainerEndsOut, error) {
 	rows, err := a.Store.ContainerEnds(ctx, in.JobUID, in.Generation, in.ContainerIDs)
+	if err == nil && len(rows) == 0 && in.After != nil {
+		rows, err = a.Store.LaterEnds(ctx, in.JobUID, in.After.PodUID, in.After.Container, in.After.Number)
+	}
 	out := activities.ContainerEndsOut{Ends: make([]activities.ContainerEnd, len(rows))}
 	for i, row := range rows {
 		out.Ends[i] = activities.ContainerEnd{

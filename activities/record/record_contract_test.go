@@ -3,6 +3,7 @@
 package record
 
 import (
+	"context"
 	"crypto/rand"
 	"database/sql"
 	"os"
@@ -26,14 +27,15 @@ func fresh(t *testing.T) *Activities {
 	require.NoError(t, err, "SLUICE_DATABASE_DSN")
 	admin, err := sql.Open("mysql", config.FormatDSN())
 	require.NoError(t, err)
-	config.DBName = "sluice_test_" + strings.ToLower(rand.Text()[:12])
-	_, err = admin.ExecContext(t.Context(), "CREATE DATABASE "+config.DBName+" CHARACTER SET utf8mb4")
+	name := "sluice_test_" + strings.ToLower(rand.Text()[:12])
+	_, err = admin.ExecContext(t.Context(), "CREATE DATABASE "+name+" CHARACTER SET utf8mb4")
 	require.NoError(t, err)
+	config.DBName = name
 	records, err := store.Open(config.FormatDSN(), store.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		require.NoError(t, records.Close())
-		_, err := admin.Exec("DROP DATABASE " + config.DBName)
+		_, err := admin.ExecContext(context.Background(), "DROP DATABASE "+name)
 		require.NoError(t, err)
 		require.NoError(t, admin.Close())
 	})
@@ -101,6 +103,16 @@ func TestAnOperationsRecord(t *testing.T) {
 	ends, err := a.containerEnds(ctx, activities.ContainerEndsIn{JobUID: uid, Generation: 1})
 	require.NoError(t, err)
 	require.Equal(t, []activities.ContainerEnd{{ContainerID: "containerd://1", Role: "jobmanager", ExitCode: 137}}, ends.Ends)
+
+	// The end that nobody saw is proven by that of a later container in its pod.
+	unseen := activities.ContainerEndsIn{JobUID: uid, ContainerIDs: []string{"containerd://2"}, After: &activities.Attempt{PodUID: "p", Container: "jobmanager", Number: 1}}
+	ends, err = a.containerEnds(ctx, unseen)
+	require.NoError(t, err)
+	require.Empty(t, ends.Ends)
+	require.NoError(t, a.Store.RecordContainerEnd(ctx, store.ContainerEnd{ContainerID: "containerd://3", JobUID: uid, PodUID: "p", Container: "jobmanager", Attempt: 2}))
+	ends, err = a.containerEnds(ctx, unseen)
+	require.NoError(t, err)
+	require.Equal(t, []activities.ContainerEnd{{ContainerID: "containerd://3", PodUID: "p"}}, ends.Ends)
 }
 
 type registry map[string]bool

@@ -159,6 +159,16 @@ type AwaitOut struct {
 	RestoredPath string   `json:"restoredPath,omitempty"`
 	Vertices     []Vertex `json:"vertices"`
 	RunningAt    int64    `json:"runningAt"` // ms since 1970, the last vertex's RUNNING by the JobManager's clock
+	Traces       Traces   `json:"traces,omitzero"`
+}
+
+// Traces are what a restart of a job changes for good. Times are ms since 1970 by
+// the JobManager's clock.
+type Traces struct {
+	Running    int64 `json:"running"`    // when the job last began to run
+	Restarting int64 `json:"restarting"` // or to restart; 0: never
+	Started    int64 `json:"started"`    // sum of its vertices' starts
+	Restored   int64 `json:"restored"`   // how often it restored a snapshot
 }
 
 // CheckpointIn triggers one checkpoint.
@@ -175,10 +185,13 @@ type CheckpointOut struct {
 	ExternalPath string `json:"externalPath"`
 }
 
-// SoakIn watches for restarts.
+// SoakIn watches for restarts since the job was seen to run: a soak that is begun
+// anew, after its answer was lost, must not take a restart for the beginning.
+// Without Since (only in histories from before it was there) it begins now.
 type SoakIn struct {
 	FlinkJobID string `json:"flinkJobId"`
 	Seconds    int    `json:"seconds"`
+	Since      Traces `json:"since,omitzero"` // AwaitOut.Traces
 }
 
 // SoakOut is a quiet soak; a restart or failure ends the command in failure.JobFailed.
@@ -197,4 +210,8 @@ type State struct {
 	FlinkJobID    string `json:"flinkJobId,omitempty"` // of the Lease's intent
 	JobState      string `json:"jobState,omitempty"`   // Flink's word, "" when none, "UNKNOWN" when it can't be read
 	LastSavepoint string `json:"lastSavepoint,omitempty"`
+	// Idle: no task can run in the generation. Looked at only when the job doesn't
+	// run by Flink's word; every TaskManager's container has ended, or is
+	// registered with all slots free.
+	Idle bool `json:"idle,omitempty"`
 }

@@ -65,7 +65,7 @@ const applyLong = `Declares jobs and profiles from YAML files; "-" is the standa
   parallelism: 4
 
 A job that differs from its newest revision gets a new one. What runs is not
-touched: sluice op upgrade does that.`
+touched: sluice op upgrade does that. With -o json several manifests give a list.`
 
 func (a *app) applyCommand() *cobra.Command {
 	var files []string
@@ -161,26 +161,42 @@ func (a *app) apply(ctx context.Context, manifests []manifest) error {
 		return usage("the files hold no manifests")
 	}
 	given := a.tenant
+	applied := []any{} // as JSON a list, never null
+	var failed error
 	for _, m := range manifests {
 		if a.tenant = m.Tenant; a.tenant == "" {
 			a.tenant = given
 		}
-		client, err := a.client()
+		answer, line, err := a.applyOne(ctx, m)
 		if err != nil {
-			return err
+			failed = err
+			break
 		}
-		put := a.applyJob
-		if m.Kind == kindProfile {
-			put = a.applyProfile
-		}
-		if err := put(ctx, client, m); err != nil {
-			return err
+		applied = append(applied, answer)
+		if a.output == table { // at once: the next may be a long upload
+			_, _ = fmt.Fprintln(a.out, clean(line))
 		}
 	}
-	return nil
+	// Also after a failure: these were applied.
+	if err := a.printDocuments(applied, len(manifests) > 1); err != nil {
+		return err
+	}
+	return failed
 }
 
-func (a *app) applyJob(ctx context.Context, client *apiclient.Client, m manifest) error {
+// applyOne sends a manifest; line tells a person the outcome.
+func (a *app) applyOne(ctx context.Context, m manifest) (answer any, line string, err error) {
+	client, err := a.client()
+	if err != nil {
+		return nil, "", err
+	}
+	if m.Kind == kindProfile {
+		return a.applyProfile(ctx, client, m)
+	}
+	return a.applyJob(ctx, client, m)
+}
+
+func (a *app) applyJob(ctx context.Context, client *apiclient.Client, m manifest) (any, string, error) {
 	spec := m.Spec
 	local := !strings.HasPrefix(spec.Artifact, "sha256:") && spec.Artifact != ""
 	checked := spec
@@ -192,7 +208,7 @@ func (a *app) applyJob(ctx context.Context, client *apiclient.Client, m manifest
 		wrong = append(wrong, failure.Field{Name: "/name", Reason: reason})
 	}
 	if len(wrong) > 0 {
-		return failure.New(failure.Invalid, "job %s is not valid", m.Name).WithFields(wrong...)
+		return nil, "", failure.New(failure.Invalid, "job %s is not valid", m.Name).WithFields(wrong...)
 	}
 	if local {
 		name := spec.Artifact
@@ -201,7 +217,7 @@ func (a *app) applyJob(ctx context.Context, client *apiclient.Client, m manifest
 		}
 		artifact, _, err := a.push(ctx, client, name)
 		if err != nil {
-			return err
+			return nil, "", err
 		}
 		spec.Artifact = artifact.Digest
 	}
@@ -209,24 +225,18 @@ func (a *app) applyJob(ctx context.Context, client *apiclient.Client, m manifest
 		Engine:   apiclient.Engine{Name: spec.Engine.Name, Version: spec.Engine.Version},
 		Artifact: spec.Artifact, EntryClass: spec.EntryClass, Arguments: spec.Arguments, Options: spec.Options,
 	}}))
-	if err != nil {
-		return err
-	}
-	return a.print(answer, "", [][]string{{fmt.Sprintf("job %s/%s: revision %d %s", answer.Tenant, answer.Name, answer.Revision.Number, outcome(status))}})
+	return answer, fmt.Sprintf("job %s/%s: revision %d %s", answer.Tenant, answer.Name, answer.Revision.Number, outcome(status)), err
 }
 
-func (a *app) applyProfile(ctx context.Context, client *apiclient.Client, m manifest) error {
+func (a *app) applyProfile(ctx context.Context, client *apiclient.Client, m manifest) (any, string, error) {
 	answer, status, err := readStatus[apiclient.Profile](client.PutProfile(ctx, a.tenant, m.Name, apiclient.ProfileBody{
 		JobManager: m.JobManager, TaskManager: m.TaskManager, Parallelism: m.Parallelism,
 	}))
-	if err != nil {
-		return err
-	}
 	word := "written"
 	if status == http.StatusCreated {
 		word = "created"
 	}
-	return a.print(answer, "", [][]string{{fmt.Sprintf("profile %s/%s: %s", a.tenant, answer.Name, word)}})
+	return answer, fmt.Sprintf("profile %s/%s: %s", a.tenant, answer.Name, word), err
 }
 
 func outcome(status int) string {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,8 +46,14 @@ func (a *app) push(ctx context.Context, client *apiclient.Client, name string) (
 		return artifact, false, usage("the artifact can't be read: %v", err)
 	}
 	defer func() { _ = file.Close() }()
+	info, err := file.Stat()
+	if err != nil {
+		return artifact, false, usage("the artifact can't be read: %v", err)
+	}
 	sum := sha256.New()
-	length, err := io.Copy(sum, file)
+	reading := a.meter("hashing "+filepath.Base(name), file, info.Size())
+	length, err := io.Copy(sum, reading)
+	reading.close()
 	if err != nil {
 		return artifact, false, usage("the artifact can't be read: %v", err)
 	}
@@ -59,14 +66,16 @@ func (a *app) push(ctx context.Context, client *apiclient.Client, name string) (
 		return artifact, false, usage("the artifact can't be read: %v", err)
 	}
 	began := time.Now()
+	sending := a.meter("sending "+filepath.Base(name), file, length)
 	// NopCloser: the transport closes bodies, the file is ours.
-	response, err := client.PutArtifactWithBody(ctx, a.tenant, &apiclient.PutArtifactParams{Expected: digest}, "application/java-archive", io.NopCloser(file),
+	response, err := client.PutArtifactWithBody(ctx, a.tenant, &apiclient.PutArtifactParams{Expected: digest}, "application/java-archive", io.NopCloser(sending),
 		func(_ context.Context, request *http.Request) error {
 			request.ContentLength = length
 			request.Header.Set("Expect", "100-continue")
 			return nil
 		})
 	artifact, status, err := readStatus[apiclient.Artifact](response, err)
+	sending.close()
 	if err == nil {
 		_, _ = fmt.Fprintf(a.err, "pushed %s in %s\n", size(artifact.Bytes), took(time.Since(began).Milliseconds()))
 	}

@@ -6,12 +6,14 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
+	"runtime"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"sluice/internal/apiclient"
 	"sluice/internal/failure"
 	"sluice/internal/version"
 )
@@ -71,11 +73,15 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
-// arguments checks their number in the words of exit code 2.
+// arguments checks them in the words of exit code 2. An empty one, often a
+// variable of a script that was not set, would be the address of something else.
 func arguments(least, most int) cobra.PositionalArgs {
 	return func(command *cobra.Command, args []string) error {
 		if len(args) < least || (most >= 0 && len(args) > most) {
 			return usage("usage: %s", command.UseLine())
+		}
+		if slices.Contains(args, "") {
+			return usage("an argument is empty; usage: %s", command.UseLine())
 		}
 		return nil
 	}
@@ -101,20 +107,38 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Show the version of this command and of the server", Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			_, _ = fmt.Fprintf(a.out, "sluice %s %s\n", version.Version, version.Commit)
-			if a.server == "" {
-				return nil
+			found := versions{Sluice: apiclient.Version{Version: version.Version, Commit: version.Commit, Go: runtime.Version()}}
+			rows := [][]string{{"sluice " + version.Version + " " + version.Commit}}
+			var failed error
+			if a.server != "" {
+				found.Server, failed = a.serverVersion(c.Context())
 			}
-			client, err := a.anonymous()
-			if err != nil {
+			if found.Server != nil {
+				rows = append(rows, []string{"server " + found.Server.Version + " " + found.Server.Commit})
+			}
+			// Our own version helps also when the server can't be asked.
+			if err := a.print(found, "", rows); err != nil {
 				return err
 			}
-			server, err := read[serverVersion](client.GetVersion(c.Context()))
-			if err != nil {
-				return err
-			}
-			_, _ = fmt.Fprintf(a.out, "server %s %s\n", clean(server.Version), clean(server.Commit))
-			return nil
+			return failed
 		},
 	}
+}
+
+// versions are this command's and, when one is named and answers, the server's.
+type versions struct {
+	Sluice apiclient.Version  `json:"sluice"`
+	Server *apiclient.Version `json:"server,omitempty"`
+}
+
+func (a *app) serverVersion(ctx context.Context) (*apiclient.Version, error) {
+	client, err := a.anonymous()
+	if err != nil {
+		return nil, err
+	}
+	server, err := read[apiclient.Version](client.GetVersion(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return &server, nil
 }

@@ -70,7 +70,7 @@ func sluice(t *testing.T, args ...string) (code int, out, errors string) {
 func TestExitCodes(t *testing.T) {
 	s := serve(t)
 	for name, c := range map[failure.Code]int{
-		failure.Invalid: 2, failure.TooLarge: 2, failure.Digest: 2, failure.Busy: 3, failure.Refused: 3, failure.Conflict: 3,
+		failure.Invalid: 2, failure.NoMethod: 2, failure.TooLarge: 2, failure.Digest: 2, failure.Busy: 3, failure.Refused: 3, failure.Conflict: 3,
 		failure.NotFound: 4, failure.Forbidden: 4, failure.Unauthorized: 4, failure.Internal: 1,
 	} {
 		s.problem("GET /v1/tenants/shop/jobs/"+string(name), failure.New(name, "because"))
@@ -80,7 +80,8 @@ func TestExitCodes(t *testing.T) {
 	for _, args := range [][]string{
 		{"nonsense"}, {"get", "nonsense"}, {"get", "jobs", "--colour"}, {"get", "jobs", "-o", "xml"}, {"get", "job"}, {"get", "job", "Bad Name"},
 		{"op", "upgrade"}, {"apply"}, {"apply", "-f", "/nowhere.yaml"}, {"artifact", "push", "/nowhere.jar"}, {"get", "jobs", "--server", "nonsense"},
-		{"get", "jobs", "--tenant", "Bad"}, {"get", "revision", "orders", "zero"},
+		{"get", "jobs", "--tenant", "Bad"}, {"get", "revision", "orders", "zero"}, {"get", "jobs", "--limit", "0"},
+		{"get", "operation", ""}, {"get", "profile", ""}, {"get", "job", ""}, {"get", "operations", ""}, {"op", "watch", ""}, {"op", "cancel", ""}, {"artifact", "push", ""},
 	} {
 		code, _, errors := sluice(t, args...)
 		require.Equal(t, exitInvalid, code, args)
@@ -109,16 +110,16 @@ func TestProblemsListTheirFields(t *testing.T) {
 
 func TestTables(t *testing.T) {
 	s := serve(t)
-	list := apiclient.JobList{Items: []apiclient.Job{{Name: "orders", Site: "dc1", NewestRevision: 2, Current: apiclient.JobState{State: "new"}}}, Next: "/more"}
+	list := apiclient.JobList{Items: []apiclient.Job{{Name: "orders", Site: "dc1", NewestRevision: 2, Current: apiclient.JobState{State: "new"}}}, Next: "/v1/tenants/shop/jobs?after=orders"}
 	s.json("GET /v1/tenants/shop/jobs", http.StatusOK, list)
-	_, out, errors := sluice(t, "get", "jobs")
+	_, out, errors := sluice(t, "get", "jobs", "--limit", "1")
 	require.Equal(t, []string{"NAME SITE STATE REVISION NEWEST PROFILE GENERATION EPOCH", "orders dc1 new - 2 - - -"}, lines(out))
 	require.Contains(t, errors, "--limit")
-	_, out, _ = sluice(t, "get", "jobs", "-o", "json")
+	_, out, _ = sluice(t, "get", "jobs", "--limit", "1", "-o", "json")
 	var back apiclient.JobList
 	require.NoError(t, json.Unmarshal([]byte(out), &back))
 	require.Equal(t, list, back)
-	_, out, _ = sluice(t, "get", "jobs", "-o", "yaml")
+	_, out, _ = sluice(t, "get", "jobs", "--limit", "1", "-o", "yaml")
 	require.Contains(t, out, "name: orders")
 }
 

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"sluice/internal/apiclient"
 	"sluice/internal/failure"
@@ -18,8 +20,6 @@ import (
 	"sluice/internal/job"
 	"sluice/internal/version"
 )
-
-type serverVersion = apiclient.Version
 
 // transport waits for the server's "100 Continue" before it sends a large body,
 // so that a refused upload costs nothing.
@@ -60,17 +60,21 @@ func (a *app) client() (*apiclient.Client, error) {
 	if reason := job.CheckName(a.tenant); reason != "" {
 		return nil, usage("the tenant %s: give --tenant or set SLUICE_TENANT", reason)
 	}
-	token := os.Getenv("SLUICE_TOKEN")
+	source := "SLUICE_TOKEN"
+	token := os.Getenv(source)
 	if a.tokenFile != "" {
 		content, err := os.ReadFile(a.tokenFile)
 		if err != nil {
 			return nil, usage("--token-file can't be read: %v", err)
 		}
-		token = string(content)
+		token, source = string(content), "the token file "+a.tokenFile
 	}
 	token = strings.TrimSpace(token)
 	if token == "" {
 		return nil, failure.New(failure.Unauthorized, "no token").WithNext("set SLUICE_TOKEN or give --token-file")
+	}
+	if strings.ContainsFunc(token, unicode.IsControl) { // no header can carry it
+		return nil, usage("%s holds a line break or another control character within the token; it must be one token, on one line", source)
 	}
 	client.RequestEditors = append(client.RequestEditors, func(_ context.Context, request *http.Request) error {
 		request.Header.Set("Authorization", "Bearer "+token)
@@ -102,15 +106,34 @@ func readStatus[T any](response *http.Response, err error) (value T, status int,
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode >= http.StatusMultipleChoices {
-		return value, response.StatusCode, problem.Parse(response)
+		return value, response.StatusCode, refusal(response)
 	}
 	if err := json.NewDecoder(io.LimitReader(response.Body, 64<<20)).Decode(&value); err != nil {
 		if disconnected(err) {
 			return value, response.StatusCode, away(err)
 		}
-		return value, response.StatusCode, failure.New(failure.Internal, "the server's answer can't be read").WithNext("is the address the Sluice api's?")
+		return value, response.StatusCode, foreign(response)
 	}
 	return value, response.StatusCode, nil
+}
+
+// refusal is what an answer that is an error says. The api says it in a problem
+// document; of others only a proxy's word on who may, how much and what is away
+// counts: another server's 404 doesn't prove that the api has no such thing.
+func refusal(response *http.Response) error {
+	f := problem.Parse(response)
+	media, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	if media != problem.ContentType && (f.Code == failure.NotFound || f.Code == failure.Internal) {
+		return foreign(response)
+	}
+	return f
+}
+
+// foreign is an answer that the api doesn't give. It is Unknown, not Unavailable:
+// asking again would not help, and what a request did there nobody knows.
+func foreign(response *http.Response) error {
+	return failure.New(failure.Unknown, "what answers at this address (%d %s) does not speak as a Sluice api does", response.StatusCode, http.StatusText(response.StatusCode)).
+		WithNext("is this address the Sluice api's? check --server or SLUICE_SERVER")
 }
 
 func disconnected(err error) bool {

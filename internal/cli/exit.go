@@ -35,7 +35,7 @@ func exitCode(err error) int {
 		return exitInvalid
 	}
 	switch known.Code {
-	case failure.Invalid, failure.TooLarge, failure.Digest, failure.Incompatible:
+	case failure.Invalid, failure.NoMethod, failure.TooLarge, failure.Digest, failure.Incompatible:
 		return exitInvalid
 	case failure.Conflict, failure.Busy, failure.Refused, failure.Unproven:
 		return exitRefused

@@ -4,6 +4,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/url"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -47,14 +49,53 @@ func (a *app) getter(use, short string, count int, run func(context.Context, que
 				return err
 			}
 		}
+		if q.limit < 1 {
+			return usage("--limit %d is less than 1", q.limit)
+		}
 		if q.client, err = a.client(); err != nil {
 			return err
 		}
 		q.args = args
 		return run(c.Context(), q)
 	}}
-	command.Flags().IntVar(&q.limit, "limit", 100, "entries shown, at most 500")
+	command.Flags().IntVar(&q.limit, "limit", 100, "entries shown at most")
 	return command
+}
+
+// page is a piece of any list of the api's, or several pieces put together.
+type page[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty"`
+}
+
+// largestPage is the most that the api gives at once.
+const largestPage = 500
+
+// pages asks for page after page until there are limit entries. ask gets a page's
+// size and the place where it begins, "" for the first; the address of a next
+// page says that place in the parameter named.
+func pages[T any](limit int, parameter string, ask func(size int, from string) (*http.Response, error)) (page[T], error) {
+	all := page[T]{Items: []T{}}
+	for from := ""; ; {
+		one, err := read[page[T]](ask(min(limit-len(all.Items), largestPage), from))
+		if err != nil {
+			return all, err
+		}
+		all.Items, all.Next = append(all.Items, one.Items...), one.Next
+		from = cursor(one.Next, parameter)
+		if from == "" || len(one.Items) == 0 || len(all.Items) >= limit {
+			return all, nil
+		}
+	}
+}
+
+// cursor is the place that a next page's address names; "" for none.
+func cursor(next, parameter string) string {
+	address, err := url.Parse(next)
+	if err != nil {
+		return ""
+	}
+	return address.Query().Get(parameter)
 }
 
 // more says that a list was cut.
@@ -65,7 +106,9 @@ func (a *app) more(next string) {
 }
 
 func (a *app) getJobs(ctx context.Context, q query) error {
-	list, err := read[apiclient.JobList](q.client.ListJobs(ctx, a.tenant, &apiclient.ListJobsParams{Limit: q.limit}))
+	list, err := pages[apiclient.Job](q.limit, "after", func(size int, from string) (*http.Response, error) {
+		return q.client.ListJobs(ctx, a.tenant, &apiclient.ListJobsParams{Limit: size, After: from})
+	})
 	if err != nil {
 		return err
 	}
@@ -92,13 +135,12 @@ func (a *app) getJob(ctx context.Context, q query) error {
 }
 
 func (a *app) getOperations(ctx context.Context, q query) error {
-	var list apiclient.OperationList
-	var err error
-	if len(q.args) == 1 {
-		list, err = read[apiclient.OperationList](q.client.ListJobOperations(ctx, a.tenant, q.args[0], &apiclient.ListJobOperationsParams{Limit: q.limit}))
-	} else {
-		list, err = read[apiclient.OperationList](q.client.ListOperations(ctx, a.tenant, &apiclient.ListOperationsParams{Limit: q.limit}))
-	}
+	list, err := pages[apiclient.Operation](q.limit, "before", func(size int, from string) (*http.Response, error) {
+		if len(q.args) == 1 {
+			return q.client.ListJobOperations(ctx, a.tenant, q.args[0], &apiclient.ListJobOperationsParams{Limit: size, Before: from})
+		}
+		return q.client.ListOperations(ctx, a.tenant, &apiclient.ListOperationsParams{Limit: size, Before: from})
+	})
 	if err != nil {
 		return err
 	}
@@ -122,7 +164,10 @@ func (a *app) getOperation(ctx context.Context, q query) error {
 }
 
 func (a *app) getRevisions(ctx context.Context, q query) error {
-	list, err := read[apiclient.RevisionList](q.client.ListRevisions(ctx, a.tenant, q.args[0], &apiclient.ListRevisionsParams{Limit: q.limit}))
+	list, err := pages[apiclient.Revision](q.limit, "below", func(size int, from string) (*http.Response, error) {
+		below, _ := strconv.Atoi(from) // 0, from the newest, for the first page
+		return q.client.ListRevisions(ctx, a.tenant, q.args[0], &apiclient.ListRevisionsParams{Limit: size, Below: below})
+	})
 	if err != nil {
 		return err
 	}

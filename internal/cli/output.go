@@ -50,6 +50,27 @@ func (a *app) print(value any, header string, rows [][]string) error {
 	return printTable(a.out, header, rows)
 }
 
+// printDocuments shows values that were printed as table already, in a form that
+// a parser takes: YAML documents, or one JSON document; a list when there could
+// have been several.
+func (a *app) printDocuments(values []any, several bool) error {
+	switch {
+	case a.output == table:
+		return nil
+	case a.output == jsonFormat && several:
+		return a.print(values, "", nil)
+	}
+	for i, value := range values {
+		if i > 0 {
+			_, _ = fmt.Fprintln(a.out, "---")
+		}
+		if err := a.print(value, "", nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func printTable(w io.Writer, header string, rows [][]string) error {
 	tab := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	if header != "" {

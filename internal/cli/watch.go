@@ -154,12 +154,21 @@ type news struct {
 
 func newTimeline(w io.Writer) *timeline {
 	t := &timeline{w: w, printed: map[int]bool{}}
-	if file, ok := w.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
+	if terminal(w) {
 		t.live, t.done = make(chan news), make(chan struct{})
 		go t.spin(t.live)
 	}
 	return t
 }
+
+// terminal says whether a person looks at w, so that a line can be redrawn.
+func terminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// clearLine empties a terminal's current line.
+const clearLine = "\r\033[K"
 
 // show prints what is new.
 func (t *timeline) show(p apiclient.Progress) {
@@ -227,12 +236,11 @@ func (t *timeline) spin(live <-chan news) {
 	defer close(t.done)
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	const clear = "\r\033[K"
 	text, since := "", time.Now()
 	for {
 		select {
 		case n, open := <-live:
-			_, _ = fmt.Fprint(t.w, clear)
+			_, _ = fmt.Fprint(t.w, clearLine)
 			if !open {
 				return
 			}
@@ -243,7 +251,7 @@ func (t *timeline) spin(live <-chan news) {
 		case <-tick.C:
 		}
 		if text != "" {
-			_, _ = fmt.Fprintf(t.w, clear+"...  %s (%s)", text, took(time.Since(since).Milliseconds()))
+			_, _ = fmt.Fprintf(t.w, clearLine+"...  %s (%s)", text, took(time.Since(since).Milliseconds()))
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 
 	"sluice/internal/failure"
@@ -24,9 +25,13 @@ const (
 
 // Fault is armed through Handler and strikes once.
 type Fault struct {
-	Effect Name   `json:"effect"`
-	At     Point  `json:"at"`
-	Action string `json:"action"` // "kill" (the process ends at once) "error" (unknown outcome) or "refuse" (a definite no)
+	Effect Name  `json:"effect"`
+	At     Point `json:"at"`
+	// "kill" (the process ends at once), "error" (unknown outcome), "refuse" (a
+	// definite no), "hold" (wait at the door) or "release" (let the held one go on).
+	Action string `json:"action"`
+
+	released chan struct{}
 }
 
 var (
@@ -42,31 +47,70 @@ func Handler() http.Handler {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		mutex.Lock()
-		armed = append(armed, f)
-		mutex.Unlock()
+		if f.Action == "release" {
+			release(f.Effect, f.At)
+		} else {
+			arm(f)
+		}
 		w.WriteHeader(http.StatusNoContent)
 	})
 }
 
-func strike(name Name, id string, at Point) error {
+func arm(f Fault) {
 	mutex.Lock()
 	defer mutex.Unlock()
-	for i, f := range armed {
-		if f.Effect != name || f.At != at {
-			continue
-		}
-		armed = append(armed[:i], armed[i+1:]...)
-		if f.Action == "kill" {
-			os.Exit(137) // a container's process 1 can't SIGKILL itself; this runs no deferred code either
-		}
-		if f.Action == "refuse" {
-			return failure.New(failure.Refused, "injected refusal %s %s (%s)", at, name, id)
-		}
-		return fmt.Errorf("injected fault %s %s (%s)", at, name, id)
-	}
-	return nil
+	f.released = make(chan struct{})
+	armed = append(armed, f)
 }
 
-func before(_ context.Context, name Name, id string) error { return strike(name, id, Before) }
-func after(_ context.Context, name Name, id string) error  { return strike(name, id, After) }
+// release lets what is held at a point, or would be, go on.
+func release(name Name, at Point) {
+	mutex.Lock()
+	defer mutex.Unlock()
+	armed = slices.DeleteFunc(armed, func(f Fault) bool {
+		if f.Action != "hold" || f.Effect != name || f.At != at {
+			return false
+		}
+		close(f.released)
+		return true
+	})
+}
+
+// next takes the fault that strikes here; one that holds stays until released.
+func next(name Name, at Point) (Fault, bool) {
+	mutex.Lock()
+	defer mutex.Unlock()
+	i := slices.IndexFunc(armed, func(f Fault) bool { return f.Effect == name && f.At == at })
+	if i < 0 {
+		return Fault{}, false
+	}
+	f := armed[i]
+	if f.Action != "hold" {
+		armed = slices.Delete(armed, i, i+1)
+	}
+	return f, true
+}
+
+func strike(ctx context.Context, name Name, id string, at Point) error {
+	f, ok := next(name, at)
+	if !ok {
+		return nil
+	}
+	switch f.Action {
+	case "kill":
+		os.Exit(137) // a container's process 1 can't SIGKILL itself; this runs no deferred code either
+	case "refuse":
+		return failure.New(failure.Refused, "injected refusal %s %s (%s)", at, name, id)
+	case "hold":
+		select {
+		case <-f.released:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return fmt.Errorf("injected fault %s %s (%s)", at, name, id)
+}
+
+func before(ctx context.Context, name Name, id string) error { return strike(ctx, name, id, Before) }
+func after(ctx context.Context, name Name, id string) error  { return strike(ctx, name, id, After) }

@@ -15,22 +15,23 @@ type Code string
 
 // The codes. Only Unavailable is retried as it is.
 const (
-	Invalid      Code = "invalid"      // the request is wrong; Fields says where
-	Unauthorized Code = "unauthorized" // no or an unknown token
-	Forbidden    Code = "forbidden"    // known, but not allowed
-	NotFound     Code = "not-found"    // proven absent
-	Conflict     Code = "conflict"     // exists already, with other content
-	Busy         Code = "busy"         // another operation holds the job
-	Refused      Code = "refused"      // a safety rule says no (stale epoch, no snapshot, not the holder)
-	Incompatible Code = "incompatible" // the jar, its main or its state doesn't fit
-	Unknown      Code = "unknown"      // the outcome of an effect is not known: look, don't repeat blindly
-	Unproven     Code = "unproven"     // an end that must be proven is not (yet)
-	JobFailed    Code = "job-failed"   // Flink says that the job failed
-	Unavailable  Code = "unavailable"  // a server is away or slow; retried
-	TooLarge     Code = "too-large"    // over a stated limit
-	Digest       Code = "digest"       // content does not match its digest
-	Canceled     Code = "canceled"     // by a person, before the point of no return
-	Internal     Code = "internal"     // a bug of ours
+	Invalid      Code = "invalid"            // the request is wrong; Fields says where
+	Unauthorized Code = "unauthorized"       // no or an unknown token
+	Forbidden    Code = "forbidden"          // known, but not allowed
+	NotFound     Code = "not-found"          // proven absent
+	NoMethod     Code = "method-not-allowed" // the address is right, the HTTP method is not
+	Conflict     Code = "conflict"           // exists already, with other content
+	Busy         Code = "busy"               // another operation holds the job
+	Refused      Code = "refused"            // a safety rule says no (stale epoch, no snapshot, not the holder)
+	Incompatible Code = "incompatible"       // the jar, its main or its state doesn't fit
+	Unknown      Code = "unknown"            // the outcome of an effect is not known: look, don't repeat blindly
+	Unproven     Code = "unproven"           // an end that must be proven is not (yet)
+	JobFailed    Code = "job-failed"         // Flink says that the job failed
+	Unavailable  Code = "unavailable"        // a server is away or slow; retried
+	TooLarge     Code = "too-large"          // over a stated limit
+	Digest       Code = "digest"             // content does not match its digest
+	Canceled     Code = "canceled"           // by a person, before the point of no return
+	Internal     Code = "internal"           // a bug of ours
 )
 
 // Field is one wrong field of a request.

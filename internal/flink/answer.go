@@ -41,6 +41,25 @@ func (a *AnswerError) has(words ...string) bool {
 	return false
 }
 
+// ownTimeout is a time-out of the JVM, of Pekko (Akka before Flink 1.18) or of
+// Flink itself, by the whole name of its class: libraries have exceptions of the
+// same name, Kafka's connector even below org.apache.flink.kafka.shaded.
+var ownTimeout = regexp.MustCompile(`(?:^|[^\w.$])(?:java|akka|org\.apache\.pekko|org\.apache\.flink\.(?:runtime|util|client))\.[\w.$]*TimeoutException\b`)
+
+// gaveUp says that Flink itself ran out of time or has no leader.
+func (a *AnswerError) gaveUp() bool {
+	return ownTimeout.MatchString(a.Text) || a.has("LeaderElection", "leader election") || a.Status == http.StatusServiceUnavailable
+}
+
+// programFailed says that the user's program failed by itself, not by the
+// submission that main's execute() makes within /run: where that fails, Flink says
+// "Failed to execute job", and its time-out names the Dispatcher's method, also if
+// main threw the first away. /plan (a read) submits nothing.
+func (a *AnswerError) programFailed(kind kind) bool {
+	submitting := kind == effect && a.has("Failed to execute job '", "DispatcherGateway.")
+	return a.has("ProgramInvocationException") && !submitting
+}
+
 // judge turns Flink's refusal into a failure. Flink answers HTTP 500 as well for
 // a main that threw as for its own time-outs: only the text tells.
 func judge(kind kind, a *AnswerError, request *http.Request) error {
@@ -48,7 +67,7 @@ func judge(kind kind, a *AnswerError, request *http.Request) error {
 	switch {
 	case a.has("DuplicateJobSubmissionException", "DuplicateApplicationSubmissionException"):
 		return failure.Wrap(failure.Conflict, a, "Flink has a job of this id already")
-	case a.has("TimeoutException", "LeaderElection", "leader election") || a.Status == http.StatusServiceUnavailable:
+	case a.gaveUp() && !a.programFailed(kind):
 		if kind == effect {
 			return failure.Wrap(failure.Unknown, a, "the JobManager gave up on %s", what)
 		}

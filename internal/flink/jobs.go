@@ -25,6 +25,22 @@ func (c *Client) Overview(ctx context.Context) (Overview, error) {
 	return out, err
 }
 
+// TaskManager is one that is registered.
+type TaskManager struct {
+	ID         string `json:"id"` // its resource id
+	SlotsTotal int    `json:"slotsNumber"`
+	SlotsFree  int    `json:"freeSlots"`
+}
+
+// TaskManagers asks for those that are registered.
+func (c *Client) TaskManagers(ctx context.Context) ([]TaskManager, error) {
+	var out struct {
+		TaskManagers []TaskManager `json:"taskmanagers"`
+	}
+	err := c.get(ctx, "/taskmanagers", &out)
+	return out.TaskManagers, err
+}
+
 // The states of a job that are its last.
 const (
 	Running  = "RUNNING"

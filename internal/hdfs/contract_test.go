@@ -287,6 +287,34 @@ func TestVerifyMetadata(t *testing.T) {
 	require.Equal(t, failure.Invalid, failure.CodeOf(err))
 }
 
+// The primer leaves snapshots before a job's first start: with those the job has
+// no state yet. Everything else is state, wherever in its directory it lies.
+func TestFindAnyMetadata(t *testing.T) {
+	ctx, client := t.Context(), connect(t)
+	for name, state := range map[string]bool{
+		"primer/g1/savepoint":                false,
+		"primer/g2/checkpoints/0a/chk-1":     false,
+		"checkpoints/0a/chk-1":               true,
+		"savepoints/01OP-stop-1/savepoint-1": true,
+		"kept-by-hand/savepoint-1":           true,
+		"checkpoints/primer/chk-1":           true,
+	} {
+		t.Run(name, func(t *testing.T) {
+			uid := newUID(t)
+			require.NoError(t, client.MakeJobDirectories(ctx, uid))
+			metadata := path.Join(job.Directory(uid), name, "_metadata")
+			require.NoError(t, closeFully(ctx, write(t, raw(t, "sluice"), metadata, header(metadataMagic, 4, 1))))
+			want := ""
+			if state {
+				want = metadata
+			}
+			found, err := client.FindAnyMetadata(ctx, uid)
+			require.NoError(t, err)
+			require.Equal(t, want, found)
+		})
+	}
+}
+
 func TestMakeJobDirectories(t *testing.T) {
 	ctx, client, uid := t.Context(), connect(t), newUID(t)
 	require.NoError(t, client.MakeJobDirectories(ctx, uid))

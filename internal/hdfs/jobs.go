@@ -24,7 +24,7 @@ func (c *Client) MakeJobDirectories(ctx context.Context, uid string) error {
 		if err := h.MkdirAll(job.JobsRoot, 0o755); err != nil {
 			return err
 		}
-		for _, name := range []string{root, path.Join(root, "savepoints"), path.Join(root, "checkpoints"), path.Join(root, "primer")} {
+		for _, name := range []string{root, job.SavepointsDirectory(uid), job.CheckpointDirectory(uid), job.PrimersDirectory(uid)} {
 			if err := c.share(h, name); err != nil {
 				return err
 			}
@@ -63,16 +63,18 @@ func jobDirectory(uid string) (string, error) {
 
 // FindAnyMetadata walks a job's directory and gives one _metadata below it, ""
 // when there is none: an answer, never a guess. What disappears while it walks
-// is not there.
+// is not there. The primer's own snapshots don't count: it has run before a job's
+// first start. Whatever else lies there does, also in a directory that somebody
+// made by hand: a start that overlooks state would begin empty.
 func (c *Client) FindAnyMetadata(ctx context.Context, uid string) (string, error) {
 	root, err := jobDirectory(uid)
 	if err != nil {
 		return "", err
 	}
-	return c.findBelow(ctx, root)
+	return c.findBelow(ctx, root, job.PrimersDirectory(uid))
 }
 
-func (c *Client) findBelow(ctx context.Context, directory string) (string, error) {
+func (c *Client) findBelow(ctx context.Context, directory, except string) (string, error) {
 	entries, err := c.list(ctx, directory)
 	if err != nil {
 		return "", err
@@ -83,10 +85,11 @@ func (c *Client) findBelow(ctx context.Context, directory string) (string, error
 		}
 	}
 	for _, entry := range entries {
-		if !entry.IsDir() {
+		below := path.Join(directory, entry.Name())
+		if !entry.IsDir() || below == except {
 			continue
 		}
-		found, err := c.findBelow(ctx, path.Join(directory, entry.Name()))
+		found, err := c.findBelow(ctx, below, except)
 		if found != "" || err != nil {
 			return found, err
 		}

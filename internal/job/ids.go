@@ -48,21 +48,29 @@ func ArtifactPath(tenant, sha256hex string) string {
 	return path.Join(ArtifactsRoot, tenant, sha256hex)
 }
 
-// Directory is a job's own directory.
+// Directory is a job's own directory. All in it may be the job's state, but for
+// PrimersDirectory.
 func Directory(uid string) string { return path.Join(JobsRoot, uid) }
 
 // CheckpointDirectory is Flink's state.checkpoints.dir of the job.
 func CheckpointDirectory(uid string) string { return path.Join(Directory(uid), "checkpoints") }
 
+// SavepointsDirectory holds the directories of all tries.
+func SavepointsDirectory(uid string) string { return path.Join(Directory(uid), "savepoints") }
+
+// PrimersDirectory holds what the primers of all generations wrote, with snapshots
+// of their own: never the job's state.
+func PrimersDirectory(uid string) string { return path.Join(Directory(uid), "primer") }
+
 // SavepointDirectory belongs to one try of one step of one operation, so that
 // a savepoint whose answer was lost is found by looking, not by guessing.
 func SavepointDirectory(uid, operation, step string, try int) string {
-	return path.Join(Directory(uid), "savepoints", fmt.Sprintf("%s-%s-%d", operation, step, try))
+	return path.Join(SavepointsDirectory(uid), fmt.Sprintf("%s-%s-%d", operation, step, try))
 }
 
 // PrimerDirectory is the primer's throwaway directory.
 func PrimerDirectory(uid string, generation int) string {
-	return path.Join(Directory(uid), "primer", "g"+strconv.Itoa(generation))
+	return path.Join(PrimersDirectory(uid), "g"+strconv.Itoa(generation))
 }
 
 var sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)

@@ -14,6 +14,7 @@ import (
 	rbac "k8s.io/client-go/applyconfigurations/rbac/v1"
 
 	"sluice/internal/failure"
+	"sluice/internal/kube/answer"
 )
 
 // Object is any apply configuration that Apply takes.
@@ -51,7 +52,7 @@ func (c *Cluster) Apply(ctx context.Context, manager string, object Object) erro
 	default:
 		return failure.New(failure.Internal, "no way to apply a %T", object)
 	}
-	return Translate(err, fmt.Sprintf("%s %s/%s", *object.GetKind(), namespace, *object.GetName()))
+	return translateWrite(err, fmt.Sprintf("%s %s/%s", *object.GetKind(), namespace, *object.GetName()))
 }
 
 // CreateConfigMap makes object, or returns the one that is there already.
@@ -64,7 +65,7 @@ func (c *Cluster) CreateConfigMap(ctx context.Context, manager string, object *c
 		existed = true
 		made, err = api.Get(ctx, object.Name, meta.GetOptions{})
 	}
-	return made, existed, Translate(err, what)
+	return made, existed, translateWrite(err, what)
 }
 
 // CreateSecret makes object unless there is one of its name.
@@ -75,7 +76,7 @@ func (c *Cluster) CreateSecret(ctx context.Context, manager string, object *core
 	if apierrors.IsAlreadyExists(err) {
 		return nil
 	}
-	return Translate(err, fmt.Sprintf("Secret %s/%s", object.Namespace, object.Name))
+	return translateWrite(err, fmt.Sprintf("Secret %s/%s", object.Namespace, object.Name))
 }
 
 // DeleteConfigMap deletes the one with that uid, and in the background all that
@@ -89,7 +90,7 @@ func (c *Cluster) DeleteConfigMap(ctx context.Context, namespace, name string, u
 		Preconditions:     &meta.Preconditions{UID: &uid},
 		PropagationPolicy: &background,
 	})
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+	if answer.Absent(err) || apierrors.IsConflict(err) {
 		return nil
 	}
 	return Translate(err, fmt.Sprintf("ConfigMap %s/%s", namespace, name))
@@ -103,7 +104,7 @@ func (c *Cluster) Scale(ctx context.Context, manager, namespace, name string, re
 	defer cancel()
 	what := fmt.Sprintf("Deployment %s/%s", namespace, name)
 	found, err := c.AppsV1().Deployments(namespace).Get(ctx, name, meta.GetOptions{})
-	if apierrors.IsNotFound(err) {
+	if answer.Absent(err) {
 		return nil
 	}
 	if err != nil {
@@ -119,5 +120,5 @@ func (c *Cluster) Scale(ctx context.Context, manager, namespace, name string, re
 	// The uid makes it this very object: an apply never makes a new one of it.
 	object.WithUID(found.UID).Spec.WithReplicas(replicas)
 	_, err = c.AppsV1().Deployments(namespace).Apply(ctx, object, meta.ApplyOptions{FieldManager: manager})
-	return Translate(err, what)
+	return translateWrite(err, what)
 }

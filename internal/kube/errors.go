@@ -10,6 +10,7 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sluice/internal/failure"
+	"sluice/internal/kube/answer"
 )
 
 // Translate turns an error of the API server's client into a failure; what is
@@ -25,8 +26,10 @@ func Translate(err error, what string) error {
 		return err
 	}
 	switch {
-	case apierrors.IsNotFound(err):
+	case answer.Absent(err):
 		return missing(err, what)
+	case apierrors.IsNotFound(err):
+		return failure.Wrap(failure.Unavailable, err, "something other than Kubernetes answered for %s", what)
 	case apierrors.IsForbidden(err) && exceedsQuota(err):
 		return failure.Wrap(failure.Unavailable, err, "the namespace's quota has no room for %s", what).
 			WithNext("raise the quota or stop something; it is tried again")
@@ -46,16 +49,23 @@ func Translate(err error, what string) error {
 	return failure.Wrap(failure.Unavailable, err, "Kubernetes did not answer for %s", what)
 }
 
+// translateWrite is Translate for an apply or a create. These carry no
+// resourceVersion, so a 409 that names no owner of a field is a race that the
+// API server lost with itself (another request, its own quota:
+// kubernetes/kubernetes#67761), and the call may be repeated.
+func translateWrite(err error, what string) error {
+	if apierrors.IsConflict(err) && !apierrors.HasStatusCause(err, meta.CauseTypeFieldManagerConflict) {
+		return failure.Wrap(failure.Unavailable, err, "something else was written together with %s", what)
+	}
+	return Translate(err, what)
+}
+
 func missing(err error, what string) error {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) {
 		if details := status.Status().Details; details != nil && details.Kind == "namespaces" {
 			return failure.Wrap(failure.NotFound, err, "namespace %s does not exist", details.Name).
 				WithNext("apply deploy/tenant for this tenant")
-		}
-		// A proxy's 404 has no reason and proves nothing.
-		if status.Status().Details == nil {
-			return failure.Wrap(failure.Unavailable, err, "something other than Kubernetes answered for %s", what)
 		}
 	}
 	return failure.Wrap(failure.NotFound, err, "%s does not exist", what)

@@ -27,12 +27,11 @@ func TestTranslate(t *testing.T) {
 		"none":                 {nil, "", ""},
 		"not found":            {apierrors.NewNotFound(deployments, "x"), failure.NotFound, "it does not exist"},
 		"no namespace":         {apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "shop"), failure.NotFound, "namespace shop does not exist"},
-		"404 of a proxy":       {&apierrors.StatusError{ErrStatus: meta.Status{Reason: meta.StatusReasonNotFound, Code: 404}}, failure.Unavailable, "something other than Kubernetes"},
 		"forbidden":            {apierrors.NewForbidden(deployments, "x", errors.New("no")), failure.Forbidden, "may not"},
 		"unauthorized":         {apierrors.NewUnauthorized("who?"), failure.Forbidden, "may not"},
 		"quota":                {apierrors.NewForbidden(deployments, "x", errors.New("exceeded quota: tenant")), failure.Unavailable, "quota"},
 		"another's field":      {owned, failure.Conflict, `.spec.replicas: conflict with "kubectl-edit"`},
-		"lost race":            {apierrors.NewConflict(deployments, "x", errors.New("changed")), failure.Conflict, "changed meanwhile"},
+		"another of its name":  {apierrors.NewConflict(deployments, "x", errors.New("Precondition failed: UID in precondition: a, UID in object meta: b")), failure.Conflict, "changed meanwhile"},
 		"exists":               {apierrors.NewAlreadyExists(deployments, "x"), failure.Conflict, "exists already"},
 		"invalid":              {apierrors.NewInvalid(schema.GroupKind{Kind: "Deployment"}, "x", nil), failure.Internal, "refused"},
 		"too many requests":    {apierrors.NewTooManyRequests("later", 1), failure.Unavailable, "did not answer"},
@@ -51,6 +50,28 @@ func TestTranslate(t *testing.T) {
 			if c.code != "" {
 				require.Contains(t, failure.Of(err).Message, c.says)
 			}
+		})
+	}
+}
+
+// A server-side apply has no resourceVersion: a 409 is either another owner's
+// field or a race inside the API server.
+func TestTranslateWrite(t *testing.T) {
+	deployments := schema.GroupResource{Group: "apps", Resource: "deployments"}
+	owned := apierrors.NewApplyConflict([]meta.StatusCause{{Type: meta.CauseTypeFieldManagerConflict, Field: ".spec.replicas"}}, "1 conflict")
+	for name, c := range map[string]struct {
+		err  error
+		code failure.Code
+	}{
+		"none":               {nil, ""},
+		"another's field":    {owned, failure.Conflict},
+		"lost race":          {apierrors.NewConflict(deployments, "x", errors.New("the object has been modified")), failure.Unavailable},
+		"lost race of quota": {apierrors.NewConflict(schema.GroupResource{Resource: "resourcequotas"}, "q", errors.New("the object has been modified")), failure.Unavailable},
+		"exists":             {apierrors.NewAlreadyExists(deployments, "x"), failure.Conflict},
+		"invalid":            {apierrors.NewInvalid(schema.GroupKind{Kind: "Deployment"}, "x", nil), failure.Internal},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Equal(t, c.code, failure.CodeOf(translateWrite(c.err, "it")))
 		})
 	}
 }

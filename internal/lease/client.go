@@ -13,6 +13,7 @@ import (
 	leases "k8s.io/client-go/kubernetes/typed/coordination/v1"
 
 	"sluice/internal/failure"
+	"sluice/internal/kube/answer"
 )
 
 // annotation holds the State as JSON: the Lease's own fields are for elections
@@ -160,7 +161,7 @@ func translate(err error, key Key) error {
 	switch {
 	case err == nil:
 		return nil
-	case apierrors.IsNotFound(err):
+	case answer.Absent(err):
 		return failure.Wrap(failure.NotFound, err, "Lease %s/%s does not exist", key.Namespace, key.Name)
 	case apierrors.IsForbidden(err):
 		return failure.Wrap(failure.Forbidden, err, "the service account may not use Lease %s/%s", key.Namespace, key.Name)

@@ -75,6 +75,7 @@ type Intent struct {
 	Revision              int     `json:"revision,omitempty"`
 	JobManagerPodUID      string  `json:"jobManagerPodUid"`
 	JobManagerContainerID string  `json:"jobManagerContainerId"`
+	JobManagerAttempt     int     `json:"jobManagerAttempt,omitempty"` // which container of its pod that is, from 1; 0: not known
 	Outcome               Outcome `json:"outcome"`
 }
 
@@ -92,9 +93,12 @@ type StopSent struct {
 	FlinkJobID string `json:"flinkJobId"`
 	TriggerID  string `json:"triggerId"`
 	Directory  string `json:"directory"`
+	// Savepoint is what the stop left, written with the job's end: a JobManager
+	// that came after it knows of neither.
+	Savepoint string `json:"savepoint,omitempty"`
 }
 
-// Ended is an end that no stop or cancel on the Lease explains.
+// Ended is an end that no stop on the Lease explains by the savepoint it left.
 type Ended struct {
 	Epoch int64  `json:"epoch"`
 	State string `json:"state"`
@@ -134,8 +138,10 @@ func (s State) Reserve(operation string) (State, int) {
 	return s, s.Generation
 }
 
-// Place puts the operation's hold; another operation's hold is refused.
-func (s State) Place(operation, since string) (State, error) {
+// Place puts the operation's hold; another operation's hold is refused. released
+// is State.Released as the operation's plan saw it: a write that arrives after
+// its operation is over finds another there.
+func (s State) Place(operation, since, released string) (State, error) {
 	if s.Hold != nil {
 		if s.Hold.Operation == operation {
 			return s, nil
@@ -144,6 +150,10 @@ func (s State) Place(operation, since string) (State, error) {
 	}
 	if s.Released == operation {
 		return s, failure.New(failure.Refused, "operation %s has given its hold up", operation)
+	}
+	if s.Released != released {
+		return s, failure.New(failure.Refused, "operation %s held the Lease since operation %s was planned", s.Released, operation).
+			WithNext("start the operation anew")
 	}
 	s = s.clone()
 	s.Hold = &Hold{Operation: operation, Epoch: s.Epoch, Since: since}
@@ -167,6 +177,9 @@ func (s State) Stopping(operation string, stop StopSent) (State, error) {
 	}
 	if s.Intent == nil || s.Intent.FlinkJobID != stop.FlinkJobID {
 		return s, failure.New(failure.Refused, "the stop names Flink job %s, but the Lease's submission is another", stop.FlinkJobID)
+	}
+	if s.Hold.Stop != nil && s.Hold.Stop.FlinkJobID == stop.FlinkJobID && s.Intent.Outcome.Over() {
+		return s, nil // what the first one left stays
 	}
 	s = s.clone()
 	s.Hold.Stop = &stop
@@ -230,8 +243,9 @@ func (s State) Intend(in Intent) (State, error) {
 	return s, nil
 }
 
-// Record writes an intent's outcome. A terminal one is never taken back.
-func (s State) Record(epoch int64, outcome Outcome) (State, error) {
+// Record writes an intent's outcome; savepoint is what the stop on the Lease
+// left, if it is known. A terminal outcome is never taken back.
+func (s State) Record(epoch int64, outcome Outcome, savepoint string) (State, error) {
 	if s.Intent == nil || s.Intent.Epoch != epoch {
 		return s, failure.New(failure.Refused, "epoch %d is not the Lease's submission", epoch)
 	}
@@ -240,7 +254,11 @@ func (s State) Record(epoch int64, outcome Outcome) (State, error) {
 	}
 	s = s.clone()
 	s.Intent.Outcome = outcome
-	explained := s.Hold != nil && s.Hold.Stop != nil && s.Hold.Stop.FlinkJobID == s.Intent.FlinkJobID
+	explained := false
+	if s.Hold != nil && s.Hold.Stop != nil && s.Hold.Stop.FlinkJobID == s.Intent.FlinkJobID && outcome.Over() {
+		s.Hold.Stop.Savepoint = savepoint
+		explained = savepoint != ""
+	}
 	if outcome == Finished && !explained {
 		s.Ended = &Ended{Epoch: epoch, State: string(outcome)}
 	}

@@ -41,9 +41,9 @@ func TestReserveGivesAnOperationOneNumberForEver(t *testing.T) {
 
 func TestOnlyOneOperationHolds(t *testing.T) {
 	s := held(lease.Accepted)
-	_, err := s.Place("B", "now")
+	_, err := s.Place("B", "now", "")
 	refusedWith(t, failure.Refused, err)
-	again, err := s.Place("A", "later")
+	again, err := s.Place("A", "later", "")
 	require.NoError(t, err)
 	require.Equal(t, s, again)
 	other, err := s.Release("B", "")
@@ -58,23 +58,54 @@ func TestAReleasedOperationNeverHoldsAgain(t *testing.T) {
 	released, err := free.Release("A", "")
 	require.NoError(t, err)
 	require.NotEqual(t, free, released, "the release is a write also where no hold was seen")
-	_, err = released.Place("A", "late")
+	_, err = released.Place("A", "late", "A")
 	refusedWith(t, failure.Refused, err)
 	again, err := released.Release("A", "")
 	require.NoError(t, err)
 	require.Equal(t, released, again)
 }
 
-// A job that finished by itself has ended; one that was stopped has not.
+// Not even when another operation came and went meanwhile.
+func TestALateHoldOfAnOperationThatIsOverIsRefused(t *testing.T) {
+	free := held(lease.Accepted)
+	free.Hold = nil
+	planned := free.Released // as A saw it
+	free, err := free.Release("A", "")
+	require.NoError(t, err)
+	free, err = free.Release("B", "")
+	require.NoError(t, err)
+	_, err = free.Place("A", "late", planned)
+	refusedWith(t, failure.Refused, err)
+	_, err = free.Place("C", "now", free.Released)
+	require.NoError(t, err)
+}
+
+// A job that finished by itself has ended; one that was stopped has not. A stop
+// that left no savepoint explains nothing: the job was faster.
 func TestOnlyAnUnexplainedFinishIsAnEnd(t *testing.T) {
-	s, err := held(lease.Accepted).Record(1, lease.Finished)
+	s, err := held(lease.Accepted).Record(1, lease.Finished, "")
 	require.NoError(t, err)
 	require.NotNil(t, s.Ended)
 	stopping, err := held(lease.Accepted).Stopping("A", lease.StopSent{FlinkJobID: "F1"})
 	require.NoError(t, err)
-	s, err = stopping.Record(1, lease.Finished)
+	s, err = stopping.Record(1, lease.Finished, "")
+	require.NoError(t, err)
+	require.NotNil(t, s.Ended)
+	s, err = stopping.Record(1, lease.Finished, "sp")
 	require.NoError(t, err)
 	require.Nil(t, s.Ended)
+	require.Empty(t, stopping.Hold.Stop.Savepoint, "the decision didn't reach back")
+}
+
+// What a stop left stays on the Lease over every repeat of it.
+func TestAStopsSavepointStays(t *testing.T) {
+	stopping, err := held(lease.Accepted).Stopping("A", lease.StopSent{FlinkJobID: "F1", TriggerID: "T"})
+	require.NoError(t, err)
+	over, err := stopping.Record(1, lease.Finished, "sp")
+	require.NoError(t, err)
+	again, err := over.Stopping("A", lease.StopSent{FlinkJobID: "F1", TriggerID: "T"})
+	require.NoError(t, err)
+	require.Equal(t, "sp", again.Hold.Stop.Savepoint)
 }
 
 func TestTheWriterMovesOnlyWhenTheLastSubmissionIsOver(t *testing.T) {
@@ -134,10 +165,10 @@ func TestIntend(t *testing.T) {
 }
 
 func TestATerminalOutcomeIsNeverTakenBack(t *testing.T) {
-	s, err := held(lease.Finished).Record(1, lease.Accepted)
+	s, err := held(lease.Finished).Record(1, lease.Accepted, "")
 	require.NoError(t, err)
 	require.Equal(t, lease.Finished, s.Intent.Outcome)
-	_, err = s.Record(9, lease.Failed)
+	_, err = s.Record(9, lease.Failed, "")
 	refusedWith(t, failure.Refused, err)
 }
 

@@ -192,6 +192,26 @@ func TestRestartWithinThePod(t *testing.T) {
 	require.Len(t, f.record.of("p"), 2)
 }
 
+// Two containers end within their pod while nobody observes. The kubelet shows
+// only the second end then; it proves the first, being of a later attempt.
+func TestTwoEndsWhileNobodyWatched(t *testing.T) {
+	f := given(t)
+	f.pod(t, "p", `n=$(cat /data/n || echo 0); echo $((n+1)) >/data/n; [ "$n" -ge 2 ] || exit "$((n+3))"; `+runs, func(p *core.Pod) {
+		p.Spec.Volumes = []core.Volume{{Name: "data", VolumeSource: core.VolumeSource{EmptyDir: &core.EmptyDirVolumeSource{}}}}
+		p.Spec.Containers[0].VolumeMounts = []core.VolumeMount{{Name: "data", MountPath: "/data"}}
+	})
+	f.until(t, "p", "runs for the third time", func(p *core.Pod) bool { return running(p) && p.Status.ContainerStatuses[0].RestartCount == 2 })
+	f.observe(t, "a")
+	kubetest.Eventually(t, time.Minute, func() bool { return len(f.record.of("p")) == 1 }, "the second end is recorded")
+	end := f.record.of("p")[0]
+	require.EqualValues(t, 4, end.ExitCode)
+	require.Equal(t, 2, end.Attempt)
+	require.Equal(t, "taskmanager", end.Container)
+	f.delete(t, nil)
+	f.gone(t, "p")
+	require.Len(t, f.record.of("p"), 2)
+}
+
 // Deleted before a node was found: no kubelet ever gets it.
 func TestNeverPlaced(t *testing.T) {
 	f := given(t)

@@ -7,13 +7,10 @@ import (
 
 	core "k8s.io/api/core/v1"
 
+	"sluice/internal/kube/kubelet"
 	"sluice/internal/manifest"
 	"sluice/internal/store"
 )
-
-// lost is the reason that a kubelet invents when its runtime no longer knows a
-// container. It saw no end: it is not a proof of one.
-const lost = "ContainerStatusUnknown"
 
 // deletedByCollector is the reason that the control plane's pod collector
 // leaves when it sets a pod's phase to Failed without having heard of the kubelet.
@@ -25,20 +22,24 @@ func Ends(pod *core.Pod) []store.ContainerEnd {
 	var ends []store.ContainerEnd
 	for _, status := range statuses(pod) {
 		for _, state := range []core.ContainerState{status.LastTerminationState, status.State} {
-			if seen(state.Terminated) {
-				ends = append(ends, end(pod, *state.Terminated))
+			if kubelet.SawEnd(state.Terminated) {
+				ends = append(ends, end(pod, status, *state.Terminated))
 			}
 		}
 	}
 	return ends
 }
 
-// seen tells an end that the runtime reported from one that the kubelet made up.
-func seen(t *core.ContainerStateTerminated) bool {
-	return t != nil && t.Reason != lost && t.ContainerID != "" && !t.FinishedAt.IsZero()
+// attempt counts the containers of one name in a pod from 1. The restart count
+// is that of the status' container, which waits there after its own end too.
+func attempt(status core.ContainerStatus, t core.ContainerStateTerminated) int {
+	if t.ContainerID == status.ContainerID {
+		return int(status.RestartCount) + 1
+	}
+	return int(status.RestartCount)
 }
 
-func end(pod *core.Pod, t core.ContainerStateTerminated) store.ContainerEnd {
+func end(pod *core.Pod, status core.ContainerStatus, t core.ContainerStateTerminated) store.ContainerEnd {
 	generation, err := strconv.Atoi(pod.Labels[manifest.LabelGeneration])
 	if err != nil {
 		generation = 0 // the label was changed: the container's id is what counts
@@ -48,6 +49,8 @@ func end(pod *core.Pod, t core.ContainerStateTerminated) store.ContainerEnd {
 		PodUID:      string(pod.UID),
 		Pod:         pod.Name,
 		Namespace:   pod.Namespace,
+		Container:   status.Name,
+		Attempt:     attempt(status, t),
 		JobUID:      pod.Annotations[manifest.AnnotationJobUID],
 		Generation:  generation,
 		Role:        pod.Labels[manifest.LabelComponent],
@@ -99,12 +102,12 @@ func Over(pod *core.Pod) (bool, string) {
 }
 
 func ended(status core.ContainerStatus) (bool, string) {
-	switch t := status.State.Terminated; {
+	switch {
 	case status.State.Running != nil:
 		return false, "container " + status.Name + " runs"
-	case seen(t):
+	case kubelet.SawEnd(status.State.Terminated):
 		return true, ""
-	case status.ContainerID == "" && status.RestartCount == 0 && status.LastTerminationState.Terminated == nil:
+	case kubelet.NeverRan(status):
 		// The kubelet ended the pod and never had a container of it: waiting, or
 		// "could not be located" because there was none.
 		return true, ""

@@ -1,6 +1,7 @@
 package observer
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -89,9 +90,17 @@ func evicted(p *core.Pod) {
 	p.Status.Conditions = []core.PodCondition{{Type: core.DisruptionTarget, Status: core.ConditionTrue, Reason: "TerminationByKubelet"}}
 }
 
+func attempts(ends []store.ContainerEnd) []string {
+	var out []string
+	for _, end := range ends {
+		out = append(out, fmt.Sprintf("%s %s %d", end.ContainerID, end.Container, end.Attempt))
+	}
+	return out
+}
+
 func TestEnds(t *testing.T) {
 	want := store.ContainerEnd{
-		ContainerID: "containerd://a", PodUID: "pod-uid", Pod: "orders-g7-jobmanager-1-2", Namespace: "shop", JobUID: "job-uid",
+		ContainerID: "containerd://a", PodUID: "pod-uid", Pod: "orders-g7-jobmanager-1-2", Namespace: "shop", JobUID: "job-uid", Container: "jobmanager", Attempt: 1,
 		Generation: 7, Role: "jobmanager", ExitCode: 143, FinishedAt: "2026-11-01T12:00:00Z",
 	}
 	require.Equal(t, []store.ContainerEnd{want}, Ends(sample(func(*core.Pod) {})))
@@ -106,6 +115,31 @@ func TestEnds(t *testing.T) {
 		}
 	})
 	require.Equal(t, []store.ContainerEnd{want}, Ends(restarted))
+
+	// Two quick exits while nobody observed: the first end is shown no more, but
+	// what came after it says so.
+	missed := Ends(sample(func(p *core.Pod) {
+		p.Spec.InitContainers = []core.Container{{Name: "fetch"}}
+		p.Status.InitContainerStatuses = []core.ContainerStatus{{
+			Name: "fetch", ContainerID: "containerd://f", RestartCount: 5, State: core.ContainerState{Terminated: terminated("containerd://f", 0)},
+		}}
+		*status(p) = core.ContainerStatus{
+			Name: "jobmanager", ContainerID: "containerd://c", RestartCount: 2,
+			State:                core.ContainerState{Running: &core.ContainerStateRunning{}},
+			LastTerminationState: core.ContainerState{Terminated: terminated("containerd://b", 1)},
+		}
+	}))
+	require.Equal(t, []string{"containerd://f fetch 6", "containerd://b jobmanager 2"}, attempts(missed))
+
+	// One that waits to be started again is the status' container still.
+	waits := Ends(sample(func(p *core.Pod) {
+		*status(p) = core.ContainerStatus{
+			Name: "jobmanager", ContainerID: "containerd://b", RestartCount: 1,
+			State:                core.ContainerState{Waiting: &core.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
+			LastTerminationState: core.ContainerState{Terminated: terminated("containerd://b", 1)},
+		}
+	}))
+	require.Equal(t, []string{"containerd://b jobmanager 2"}, attempts(waits))
 
 	// What nobody saw is not an end.
 	require.Empty(t, Ends(sample(func(p *core.Pod) { status(p).State.Terminated = unlocated() })))

@@ -14,6 +14,7 @@ import (
 
 	"sluice/internal/effect"
 	"sluice/internal/kube"
+	"sluice/internal/kube/answer"
 	"sluice/internal/manifest"
 	"sluice/internal/store"
 )
@@ -119,7 +120,7 @@ func (o *Observer) release(ctx context.Context, pod *core.Pod) error {
 	_, err = effect.Do(ctx, effect.ReleaseProof, string(pod.UID), func(ctx context.Context) (*core.Pod, error) {
 		return o.config.Cluster.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, patch, meta.PatchOptions{FieldManager: "sluice/observer"})
 	})
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+	if answer.Absent(err) || apierrors.IsConflict(err) {
 		return nil // gone, or changed: its event comes
 	}
 	return kube.Translate(err, "Pod "+pod.Namespace+"/"+pod.Name)

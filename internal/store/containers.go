@@ -18,6 +18,8 @@ type ContainerEnd struct {
 	PodUID      string    `bun:"pod_uid"`
 	Pod         string    `bun:"pod"`
 	Namespace   string    `bun:"namespace"`
+	Container   string    `bun:"container"` // its name in the pod
+	Attempt     int       `bun:"attempt"`   // counts the containers of that name in that pod from 1; 0: not known
 	JobUID      string    `bun:"job_uid"`
 	Generation  int       `bun:"generation"`
 	Role        string    `bun:"role"` // jobmanager, taskmanager
@@ -47,4 +49,18 @@ func (s *Store) ContainerEnds(ctx context.Context, uid string, generation int, i
 		query = query.Where("generation = ?", generation)
 	}
 	return rows, mapError(query.Scan(ctx), "the containers' ends")
+}
+
+// LaterEnds reads the proofs of the containers that came after an attempt of the
+// same name in the same pod. The kubelet starts one only when the one before it
+// has ended: each of them proves that end too, which nobody may have seen (it
+// shows only the last two). Attempts are the kubelet's count, not a clock.
+func (s *Store) LaterEnds(ctx context.Context, uid, podUID, container string, attempt int) ([]ContainerEnd, error) {
+	if attempt < 1 {
+		return nil, nil // not known: any container might be an earlier one
+	}
+	var rows []ContainerEnd
+	err := s.db.NewSelect().Model(&rows).Where("job_uid = ?", uid).
+		Where("pod_uid = ? AND container = ? AND attempt > ?", podUID, container, attempt).Order("attempt").Scan(ctx)
+	return rows, mapError(err, "the containers' ends")
 }

@@ -30,10 +30,10 @@ func open(t *testing.T, options store.Options) *store.Store {
 	admin, err := sql.Open("mysql", config.FormatDSN())
 	require.NoError(t, err)
 	name := "sluice_test_" + strings.ToLower(rand.Text()[:12])
-	_, err = admin.Exec("CREATE DATABASE " + name + " CHARACTER SET utf8mb4")
+	_, err = admin.ExecContext(t.Context(), "CREATE DATABASE "+name+" CHARACTER SET utf8mb4")
 	require.NoError(t, err)
 	t.Cleanup(func() {
-		_, err := admin.Exec("DROP DATABASE " + name)
+		_, err := admin.ExecContext(context.Background(), "DROP DATABASE "+name)
 		require.NoError(t, err)
 		require.NoError(t, admin.Close())
 	})
@@ -327,6 +327,31 @@ func TestContainerEnds(t *testing.T) {
 	require.Empty(t, none)
 }
 
+// A later container of the same name in the same pod proves an earlier one's end;
+// no other container does.
+func TestLaterEnds(t *testing.T) {
+	s := migrated(t)
+	for _, end := range []store.ContainerEnd{
+		{ContainerID: "containerd://first", PodUID: "p", Container: "jobmanager", Attempt: 1, JobUID: "u"},
+		{ContainerID: "containerd://third", PodUID: "p", Container: "jobmanager", Attempt: 3, JobUID: "u"},
+		{ContainerID: "containerd://fetch", PodUID: "p", Container: "fetch", Attempt: 9, JobUID: "u"},
+		{ContainerID: "containerd://other", PodUID: "q", Container: "jobmanager", Attempt: 9, JobUID: "u"},
+		{ContainerID: "containerd://older", PodUID: "p", JobUID: "u"}, // by a release that counted none
+		{ContainerID: "containerd://alien", PodUID: "p", Container: "jobmanager", Attempt: 9, JobUID: "v"},
+	} {
+		require.NoError(t, s.RecordContainerEnd(t.Context(), end))
+	}
+	for attempt, proven := range map[int][]string{0: nil, 1: {"containerd://third"}, 2: {"containerd://third"}, 3: nil, 4: nil} {
+		ends, err := s.LaterEnds(t.Context(), "u", "p", "jobmanager", attempt)
+		require.NoError(t, err)
+		var ids []string
+		for _, end := range ends {
+			ids = append(ids, end.ContainerID)
+		}
+		require.Equal(t, proven, ids, "after attempt %d", attempt)
+	}
+}
+
 func TestProfiles(t *testing.T) {
 	s := migrated(t)
 	built, err := s.Profile(t.Context(), "shop", job.OrdinaryProfile)
@@ -352,7 +377,7 @@ func TestProfiles(t *testing.T) {
 }
 
 func TestADatabaseThatIsAwayIsUnavailable(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	address := listener.Addr().String()
 	require.NoError(t, listener.Close())

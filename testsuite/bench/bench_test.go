@@ -32,9 +32,9 @@ func TestUpgrade(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("SLUICE_BENCH_PAIRS")); err == nil && n > 0 {
 		pairs = n
 	}
-	ctx := context.Background()
+	ctx := t.Context()
 	sluice := newSluice(t)
-	plain := newPlain(t, ctx)
+	plain := newPlain(t)
 	for _, strategy := range []job.Strategy{job.Warm, job.Cold} {
 		for i := range pairs {
 			if i%2 == 0 { // who goes first alternates too
@@ -149,7 +149,7 @@ type plainSide struct {
 	timings map[job.Strategy][]bench.Timing
 }
 
-func newPlain(t *testing.T, ctx context.Context) *plainSide {
+func newPlain(t *testing.T) *plainSide {
 	cluster, err := kube.New(kube.Options{Kubeconfig: os.Getenv("KUBECONFIG"), UserAgent: "plain-script"})
 	require.NoError(t, err)
 	w := scenario.Given(t, "shop")
@@ -164,7 +164,7 @@ func newPlain(t *testing.T, ctx context.Context) *plainSide {
 	p.Jar = func(spec job.Spec) string { return w.Jar(spec.Artifact) }
 	p.Profile = scenario.Small
 	side := &plainSide{t: t, p: p, w: w, timings: map[job.Strategy][]bench.Timing{}}
-	require.NoError(t, p.Start(ctx, side.spec()))
+	require.NoError(t, p.Start(t.Context(), side.spec()))
 	w.Records(300)
 	return side
 }

@@ -1,11 +1,12 @@
 # One of the platform's programs (build argument COMMAND); target agent adds the primer.
 FROM golang:1.26.8-bookworm AS build
 ARG COMMAND
+ARG VERSION=compose
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o "/out/$COMMAND" "./cmd/$COMMAND" \
+RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X sluice/internal/version.Version=$VERSION" -o "/out/$COMMAND" "./cmd/$COMMAND" \
  && ln -s "/usr/bin/$COMMAND" /out/sluice-command
 
 FROM maven:3.9.9-eclipse-temurin-17 AS primer

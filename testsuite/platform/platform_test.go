@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,6 +21,16 @@ import (
 )
 
 const deploy = "../../deploy"
+
+// The files are looked at, not the environment that overrides them.
+func TestMain(m *testing.M) {
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "SLUICE_") {
+			_ = os.Unsetenv(name)
+		}
+	}
+	os.Exit(m.Run())
+}
 
 // fill does what the script's function of that name does.
 func fill(t *testing.T, name string) string {
@@ -48,6 +59,17 @@ func TestConfigurationsAreTheProcesses(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, string(content), "name: "+namespace)
 	}
+}
+
+// Those of docker-compose.yml too.
+func TestComposeConfigurations(t *testing.T) {
+	api, err := config.LoadAPI("../compose/config/api.yaml")
+	require.NoError(t, err)
+	worker, err := config.LoadWorker("../compose/config/worker.yaml")
+	require.NoError(t, err)
+	require.Equal(t, config.Namespaces(api.Tenants), config.Namespaces(worker.Tenants))
+	require.Equal(t, config.Offered(api.Engines), config.Offered(worker.Engines))
+	require.Equal(t, api.HDFS, worker.HDFS)
 }
 
 // Every manifest has only fields that Kubernetes knows, and every container is

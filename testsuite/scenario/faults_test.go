@@ -9,7 +9,7 @@ import (
 
 	"sluice/activities"
 	"sluice/internal/job"
-	. "sluice/testsuite/scenario" //nolint:revive // the words of a story
+	. "sluice/testsuite/scenario"
 )
 
 // The tenant "faults" runs the agent's test build: it can be told to die at an

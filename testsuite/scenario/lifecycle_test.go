@@ -10,7 +10,7 @@ import (
 
 	"sluice/internal/job"
 	"sluice/internal/lease"
-	. "sluice/testsuite/scenario" //nolint:revive // the words of a story
+	. "sluice/testsuite/scenario"
 )
 
 func startStopStart(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 
 	"sluice/activities"
 	"sluice/internal/job"
-	. "sluice/testsuite/scenario" //nolint:revive // the words of a story
+	. "sluice/testsuite/scenario"
 	"sluice/workflows/upgrade"
 )
 
@@ -58,29 +58,39 @@ func asksAndRetries(t *testing.T) {
 // where it stands and what it waits for since when, in every step; and can
 // search for it.
 func storyInTheUI(t *testing.T) {
-	w := Given(t, "shop")
+	w := Given(t, "faults")
 	w.Apply(V1)
 	w.Run(Request(job.Start))
 	w.Records(300)
 	w.Apply(V2)
+	// These phases last a few hundred ms: they are held until they have been read.
+	w.ArmAgent(1, "stop-with-savepoint", "before", "hold")
 	accepted := w.Begin(Request(job.Upgrade))
+	w.AfterActivity(activities.AwaitGeneration.Name)
+	w.ArmAgent(2, "submit-job", "before", "hold")
 	seen := map[string]string{} // phase → details
 	w.Until("the operation's end", 3*time.Minute, func() bool {
 		details, attributes := w.UI()
-		seen[attributes["SluicePhase"]] = details
+		phase := attributes["SluicePhase"]
+		if _, again := seen[phase]; !again && phase == string(job.Stopping) {
+			w.ArmAgent(1, "stop-with-savepoint", "before", "release")
+		} else if !again && phase == string(job.Submitting) {
+			w.ArmAgent(2, "submit-job", "before", "release")
+		}
+		seen[phase] = details
 		require.Equal(t, map[string]string{
-			"SluiceTenant": "shop", "SluiceJob": w.Name, "SluiceSite": "dc1", "SluiceOperation": accepted.Operation, "SluiceKind": "upgrade",
+			"SluiceTenant": "faults", "SluiceJob": w.Name, "SluiceSite": "dc1", "SluiceOperation": accepted.Operation, "SluiceKind": "upgrade",
 		}, without(attributes, "SluicePhase", "SluiceRevision"))
-		return attributes["SluicePhase"] == string(job.Committed)
+		return phase == string(job.Committed)
 	})
-	for _, phase := range []job.Phase{job.Preparing, job.Proving} {
+	for _, phase := range []job.Phase{job.Preparing, job.Stopping, job.Submitting, job.Proving} {
 		require.Contains(t, seen[string(phase)], "Waiting for: ", phase)
 		require.Contains(t, seen[string(phase)], "(since 20", phase)
 	}
 	_, attributes := w.UI()
 	require.Equal(t, "2", attributes["SluiceRevision"])
 
-	described, err := w.Temporal.DescribeWorkflow(context.Background(), job.Ref{Tenant: "shop", Name: w.Name}.WorkflowID(), "")
+	described, err := w.Temporal.DescribeWorkflow(context.Background(), job.Ref{Tenant: "faults", Name: w.Name}.WorkflowID(), "")
 	require.NoError(t, err)
 	summary, err := described.GetStaticSummary()
 	require.NoError(t, err)

@@ -13,7 +13,7 @@ import (
 	"sluice/internal/failure"
 	"sluice/internal/job"
 	"sluice/testsuite/faults"
-	. "sluice/testsuite/scenario" //nolint:revive // the words of a story
+	. "sluice/testsuite/scenario"
 )
 
 func hdfsPath(t *testing.T, address string) string {

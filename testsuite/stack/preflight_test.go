@@ -41,13 +41,13 @@ func newMachine(t *testing.T) *machine {
 	m.vars["SLUICE_PREFLIGHT_NETWORKS"] = m.write("networks", "2: eth0    inet 192.0.2.2/24 scope global eth0\n")
 	m.vars["SLUICE_PREFLIGHT_PROC"] = m.mkdir("proc")
 	m.vars["SLUICE_PREFLIGHT_ROOT"] = m.mkdir("root")
-	for _, tool := range []string{"go", "javac", "jlink", "mvn"} {
-		m.write("tools/"+tool, "#!/bin/sh\n")
-		if err := os.Chmod(filepath.Join(m.dir, "tools", tool), 0o755); err != nil {
-			t.Fatal(err)
-		}
+	for _, tool := range []string{"bin/jlink", "bin/mvn", "bin/make"} {
+		m.tool(tool, "")
 	}
-	m.vars["SLUICE_PREFLIGHT_TOOLS"] = filepath.Join(m.dir, "tools")
+	m.tool("bin/go", "case $2 in GOVERSION) echo go1.99.1;; GOTOOLCHAIN) echo auto;; esac")
+	m.tool("bin/javac", "echo javac 17.0.15")
+	m.mkdir("tools/jmods")
+	m.vars["SLUICE_PREFLIGHT_TOOLS"] = filepath.Join(m.dir, "tools", "bin")
 	m.vars["SLUICE_STATE"] = filepath.Join(m.dir, "state")
 	m.vars["SLUICE_CACHE"] = filepath.Join(m.dir, "cache")
 	return m
@@ -60,6 +60,15 @@ func (m *machine) mkdir(name string) string {
 		m.t.Fatal(err)
 	}
 	return path
+}
+
+// tool puts a made-up program among the machine's tools.
+func (m *machine) tool(name, script string) {
+	m.t.Helper()
+	path := m.write("tools/"+name, "#!/bin/sh\n"+script+"\n")
+	if err := os.Chmod(path, 0o755); err != nil {
+		m.t.Fatal(err)
+	}
 }
 
 func (m *machine) write(name, content string) string {
@@ -150,7 +159,18 @@ func TestPreflightRefuses(t *testing.T) {
 		"another processor":   {func(m *machine) { m.vars["SLUICE_PREFLIGHT_ARCH"] = "aarch64" }, []string{"aarch64"}},
 		"little memory":       {func(m *machine) { m.write("meminfo", "MemTotal:        4194304 kB\n") }, []string{"4 GiB of memory", "10"}},
 		"little disk":         {func(m *machine) { m.vars["SLUICE_PREFLIGHT_DISK_KIB"] = "5242880" }, []string{"5 GiB of disk", "25"}},
-		"no Go, JDK or Maven": {func(m *machine) { m.vars["SLUICE_PREFLIGHT_TOOLS"] = m.mkdir("nothing") }, []string{"go javac jlink mvn"}},
+		"no Go, JDK or Maven": {func(m *machine) { m.vars["SLUICE_PREFLIGHT_TOOLS"] = m.mkdir("nothing") }, []string{"go javac jlink mvn make"}},
+		"Debian's Go": {func(m *machine) { m.tool("bin/go", "case $2 in GOVERSION) echo go1.19.8;; *) exit 1;; esac") },
+			[]string{"this is Go 1.19.8", "is needed (go.mod)"}},
+		"a Go that stays what it is": {func(m *machine) {
+			m.tool("bin/go", "case $2 in GOVERSION) echo go1.22.0;; GOTOOLCHAIN) echo local;; esac")
+		}, []string{"this is Go 1.22.0"}},
+		"another JDK": {func(m *machine) { m.tool("bin/javac", "echo javac 21.0.4") }, []string{"javac is of version 21.0.4", "JDK 17"}},
+		"a JDK without jmods": {func(m *machine) {
+			if err := os.Remove(filepath.Join(m.dir, "tools/jmods")); err != nil {
+				m.t.Fatal(err)
+			}
+		}, []string{"has no jmods"}},
 		"a network in the way": {func(m *machine) { m.write("networks", "5: cni0    inet 10.244.0.1/24 scope global cni0\n") },
 			[]string{"cni0 has 10.244.0.1/24"}},
 		"a port taken everywhere": {func(m *machine) { m.process(4711, "postgres", "S", 99); m.listen(everywhere, 6443, 99) },
@@ -198,6 +218,9 @@ func TestPreflightRefuses(t *testing.T) {
 		}
 	})
 	for name, spoil := range map[string]func(*machine){
+		"a Go that fetches go.mod's": func(m *machine) {
+			m.tool("bin/go", "case $2 in GOVERSION) echo go1.21.0;; GOTOOLCHAIN) echo auto;; esac")
+		},
 		"a port on another address": func(m *machine) { m.process(15, "nginx", "S", 96); m.listen(other, 6443, 96) },
 		"another port":              func(m *machine) { m.process(16, "nginx", "S", 95); m.listen(everywhere, 8080, 95) },
 		"a kubelet that has ended":  func(m *machine) { m.process(17, "kubelet", "Z") },
@@ -228,6 +251,23 @@ func TestPreflightWithOwnServers(t *testing.T) {
 	out, err = m.run("env")
 	if err != nil || !strings.Contains(out, "db.example") {
 		t.Errorf("env doesn't hand the user's database on: %v\n%s", err, out)
+	}
+}
+
+// With a cluster of the user's own, the Kubernetes that runs here may be that one.
+func TestPreflightWithOwnCluster(t *testing.T) {
+	m := newMachine(t)
+	m.process(20, "kubelet", "S")
+	m.process(21, "containerd", "S")
+	m.mkdir("root/etc/kubernetes")
+	m.mkdir("root/var/lib/kubelet")
+	m.listen("00000000", 6443, 90)
+	if out, err := m.run("preflight"); err == nil {
+		t.Fatalf("another Kubernetes, and it would start its own:\n%s", out)
+	}
+	m.vars["KUBECONFIG"] = m.write("kubeconfig", "apiVersion: v1\n")
+	if out, err := m.run("preflight"); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

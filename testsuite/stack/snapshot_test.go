@@ -74,7 +74,7 @@ var volatile = regexp.MustCompile(`^#.*|\[\d+:\d+\]|\d+sec|packets \d+ bytes \d+
 
 func lines(t *testing.T, name string, args ...string) []string {
 	t.Helper()
-	out, err := exec.Command(name, args...).Output()
+	out, err := exec.CommandContext(t.Context(), name, args...).Output()
 	if err != nil {
 		t.Fatalf("%s %s: %v", name, strings.Join(args, " "), err)
 	}
@@ -170,7 +170,7 @@ var restless = regexp.MustCompile(`^(kernel\.random\.|kernel\.ns_last_pid|kernel
 
 func sysctls(t *testing.T) []string {
 	t.Helper()
-	out, _ := exec.Command("sysctl", "-a").Output() // some can't be read: that is no failure
+	out, _ := exec.CommandContext(t.Context(), "sysctl", "-a").Output() // some can't be read: that is no failure
 	var ls []string
 	for _, l := range strings.Split(string(out), "\n") {
 		if l != "" && !restless.MatchString(l) {

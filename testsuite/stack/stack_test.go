@@ -3,6 +3,7 @@
 package stack_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,12 +13,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // stack runs the script on a state directory of this test's own, with the machine's usual cache.
 func stack(t *testing.T, state string, args ...string) (string, error) {
 	t.Helper()
-	cmd := exec.Command("./stack", args...)
+	// Not the test's context: that has ended when the cleanup takes the stack down.
+	cmd := exec.CommandContext(context.Background(), "./stack", args...)
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
 		switch name {
@@ -95,6 +99,10 @@ func TestUpAndDown(t *testing.T) {
 	}
 	mustStack(t, state, "kubectl", "wait", "--for=condition=Ready", "pod/leftover", "--timeout=60s")
 
+	// A down of a state that started nothing takes nothing from another's.
+	mustStack(t, t.TempDir(), "down", "--purge")
+	mustStack(t, state, "kubectl", "exec", "leftover", "--", "true")
+
 	mustStack(t, state, "down", "--purge")
 	if _, err := os.Stat(state); !os.IsNotExist(err) {
 		t.Errorf("--purge left %s", state)
@@ -154,10 +162,10 @@ func kill(t *testing.T, pidFile string) {
 	if p, err := os.FindProcess(pid); err != nil || p.Kill() != nil {
 		t.Fatalf("could not kill %d", pid)
 	}
-	for until := time.Now().Add(10 * time.Second); running(pid); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(until) {
-			t.Fatalf("process %d did not end", pid)
-		}
+	if err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 10*time.Second, true, func(context.Context) (bool, error) {
+		return !running(pid), nil
+	}); err != nil {
+		t.Fatalf("process %d did not end: %v", pid, err)
 	}
 }
 
@@ -176,7 +184,7 @@ func running(pid int) bool {
 func assertNothingLeft(t *testing.T, before snapshot, state string) {
 	t.Helper()
 	var left []string
-	for range 20 {
+	if err := wait.ExponentialBackoff(wait.Backoff{Duration: 500 * time.Millisecond, Steps: 20}, func() (bool, error) {
 		after := takeSnapshot(t)
 		left = left[:0]
 		for _, l := range append(before.gained(after), before.gone(after)...) {
@@ -184,12 +192,10 @@ func assertNothingLeft(t *testing.T, before snapshot, state string) {
 				left = append(left, l)
 			}
 		}
-		if len(left) == 0 {
-			return
-		}
-		time.Sleep(500 * time.Millisecond)
+		return len(left) == 0, nil
+	}); err != nil {
+		t.Errorf("down left or changed (%v):\n%s", err, strings.Join(left, "\n"))
 	}
-	t.Errorf("down left or changed:\n%s", strings.Join(left, "\n"))
 }
 
 // TestDownTouchesNoReusedPid: a record whose pid now is somebody else's process is ignored.
@@ -200,7 +206,7 @@ func TestDownTouchesNoReusedPid(t *testing.T) {
 	if _, err := os.Stat("/sys/class/net/sluice0"); err == nil {
 		t.Fatal("a stack is up: run 'stack down' first")
 	}
-	stranger := exec.Command("sleep", "60")
+	stranger := exec.CommandContext(t.Context(), "sleep", "60")
 	if err := stranger.Start(); err != nil {
 		t.Fatal(err)
 	}

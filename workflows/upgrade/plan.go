@@ -106,7 +106,9 @@ func (r *run) look(ctx workflow.Context, facts *Facts) error {
 			return err
 		}
 		facts.Agent = &state
-		if intent != nil && !intent.Outcome.Over() && lease.Outcome(state.JobState).Over() && state.FlinkJobID == intent.FlinkJobID {
+		// FAILED and CANCELED are said of a lost TaskManager's job too.
+		settled := lease.Outcome(state.JobState) == lease.Finished || lease.Outcome(state.JobState).Over() && state.Idle
+		if intent != nil && !intent.Outcome.Over() && settled && state.FlinkJobID == intent.FlinkJobID {
 			if r.state, err = flow.Do(ctx, r.queue, activities.RecordOutcome, activities.RecordOutcomeIn{
 				Identity: r.target.Identity, Epoch: intent.Epoch, Outcome: lease.Outcome(state.JobState),
 			}, "note that the submission ended "+state.JobState); err != nil {
@@ -115,7 +117,7 @@ func (r *run) look(ctx workflow.Context, facts *Facts) error {
 			facts.Lease.State = r.state
 		}
 		if r.in.Request.Kind == job.Start && !over {
-			if err := r.proveOver(ctx, intent, r.runningProfile().Slots()); err != nil {
+			if err := r.proveOver(ctx, intent); err != nil {
 				return err
 			}
 			facts.Lease.State = r.state
@@ -215,6 +217,11 @@ func Restore(f Facts) (string, error) {
 	if state.Ended != nil {
 		return "", failure.New(failure.Refused, "the job ended by itself (%s, epoch %d): from a snapshot it would repeat what it published after it", state.Ended.State, state.Ended.Epoch).
 			WithNext("to run it again from its beginning, say stateless (admins only)")
+	}
+	if lost := state.Intent; lost != nil && lost.Outcome != lease.Finished && lost.Epoch == f.Target.Current.Epoch && f.Checkpoint.Path == "" {
+		// It was committed, so it had made a checkpoint; Flink removes those of a job that finishes.
+		return "", failure.New(failure.Refused, "submission %d left no checkpoint, though it had made one: it may have finished by itself, and from an older snapshot it would repeat what it published", lost.Epoch).
+			WithNext("look at its output; to run it again from its beginning, say stateless (admins only)").With("checkpoints", job.CheckpointDirectory(f.Target.Identity.UID)+"/"+lost.FlinkJobID)
 	}
 	var best job.Snapshot
 	for _, s := range f.Snapshots {

@@ -28,7 +28,7 @@ func runningFacts(request job.Request) upgrade.Facts {
 			Revision:    job.Revision{Number: 2, Spec: spec("sha256:new")},
 			Profile:     profile,
 			Current:     activities.Current{Revision: 1, Profile: "ordinary", ProfileDigest: profile.Digest(), State: "running"},
-			CurrentSpec: &old, CurrentProfile: &profile,
+			CurrentSpec: &old,
 		},
 		Lease: activities.ReadLeaseOut{Exists: true, State: lease.State{
 			JobUID: "U", Generation: 3, Epoch: 5,
@@ -166,6 +166,20 @@ func TestRestore(t *testing.T) {
 		"never had state": {outcome: lease.Failed, want: "", change: func(f *upgrade.Facts) {
 			f.Target.EverSnapshot = false
 			f.Directory.Empty = true
+		}},
+		"committed, and no checkpoint is left: it may have finished": {outcome: lease.Closed, refused: true, change: func(f *upgrade.Facts) {
+			f.Target.Current.Epoch = 5
+			f.Lease.State.Intent.RestorePath = "before"
+			f.Snapshots = []job.Snapshot{snapshot(5, 7, "s7")}
+		}},
+		"the same, and it never had a snapshot": {outcome: lease.Closed, refused: true, change: func(f *upgrade.Facts) {
+			f.Target.Current.Epoch = 5
+			f.Target.EverSnapshot = false
+			f.Directory.Empty = true
+		}},
+		"committed, and its checkpoint is there": {outcome: lease.Closed, want: "chk", change: func(f *upgrade.Facts) {
+			f.Target.Current.Epoch = 5
+			f.Checkpoint = activities.FindSnapshotOut{Path: "chk", CheckpointID: 8}
 		}},
 		"stateless is a word": {outcome: lease.Finished, want: "", change: func(f *upgrade.Facts) {
 			f.Request.Stateless = true

@@ -110,7 +110,7 @@ func (r *run) hold(ctx workflow.Context) error {
 	r.undo.Push("release the hold", r.release)
 	return r.step(ctx, "hold", "the hold on the Lease and its acknowledgement", func() (string, error) {
 		in := r.leaseIn()
-		in.Since = workflow.Now(ctx).UTC().Format(time.RFC3339)
+		in.Since, in.Released = workflow.Now(ctx).UTC().Format(time.RFC3339), r.state.Released
 		state, err := flow.Do(ctx, r.queue, activities.PlaceHold, in, "hold the writer lease")
 		if err != nil {
 			return "", err

@@ -12,12 +12,12 @@ import (
 
 // proveOver closes a submission whose JobManager is lost, where that is proven
 // (DESIGN §3, same generation): the kubelet said that the container which took
-// the POST ended, its successor doesn't know the job, and every TaskManager is
-// registered there with all slots free, so no task of it can still run. Without
-// the proof nothing changes.
-func (r *run) proveOver(ctx workflow.Context, intent *lease.Intent, slots int) error {
+// the POST ended, its successor doesn't know the job, and no task of it can
+// still run in any TaskManager. Without the proof nothing changes.
+func (r *run) proveOver(ctx workflow.Context, intent *lease.Intent) error {
 	ends, err := flow.Do(ctx, job.FlowQueue, activities.ContainerEnds, activities.ContainerEndsIn{
 		JobUID: r.target.Identity.UID, Generation: intent.Generation, ContainerIDs: []string{intent.JobManagerContainerID},
+		After: &activities.Attempt{PodUID: intent.JobManagerPodUID, Container: "jobmanager", Number: intent.JobManagerAttempt},
 	}, "did the container of the submission's JobManager end?")
 	if err != nil || len(ends.Ends) == 0 {
 		return err
@@ -26,19 +26,12 @@ func (r *run) proveOver(ctx workflow.Context, intent *lease.Intent, slots int) e
 	if err != nil {
 		return err
 	}
-	if now.JobManager != "up" || now.JobState != "" || now.SlotsTotal < slots || now.SlotsFree != now.SlotsTotal {
+	if now.FlinkJobID != intent.FlinkJobID || now.JobState != "" || !now.Idle {
 		return nil
 	}
-	r.evidence("container " + intent.JobManagerContainerID + " of the JobManager ended at " + ends.Ends[0].FinishedAt + "; all slots are free")
+	r.evidence("container " + intent.JobManagerContainerID + " of the JobManager ended by " + ends.Ends[0].FinishedAt + "; no TaskManager runs a task")
 	r.state, err = flow.Do(ctx, r.queue, activities.RecordOutcome, activities.RecordOutcomeIn{
 		Identity: r.target.Identity, Epoch: intent.Epoch, Outcome: lease.Closed,
 	}, "the submission can't run any more")
 	return err
-}
-
-func (r *run) runningProfile() job.Profile {
-	if r.target.CurrentProfile != nil {
-		return *r.target.CurrentProfile
-	}
-	return r.target.Profile
 }

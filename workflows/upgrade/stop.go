@@ -148,8 +148,12 @@ func (r *run) savepoint(ctx workflow.Context) error {
 		path = out.Savepoint
 		return fmt.Sprintf("%d ms", out.SavepointMS), err
 	})
+	if err == nil && r.canceled {
+		err = failure.New(failure.Canceled, "canceled when the savepoint was complete already")
+	}
 	// Whatever the answer was: a complete savepoint is the newest of its lineage
 	// and must be in the ledger, or a later start would go behind it.
+	r.forward()
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	if path == "" {
 		found, findErr := flow.Do(ctx, r.queue, activities.FindSnapshot, activities.FindSnapshotIn{Directory: in.Directory}, "is there a savepoint all the same?")

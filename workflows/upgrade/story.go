@@ -24,6 +24,13 @@ var (
 	AttributeRevision  = temporal.NewSearchAttributeKeyInt64("SluiceRevision")
 )
 
+// Attributes are all search attributes a namespace must know.
+func Attributes() []temporal.SearchAttributeKey {
+	return []temporal.SearchAttributeKey{
+		AttributeTenant, AttributeJob, AttributeSite, AttributeOperation, AttributeKind, AttributePhase, AttributeRevision,
+	}
+}
+
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
 
 func encode(p Progress) ([]byte, error) { return json.Marshal(p) }

@@ -7,6 +7,7 @@ import (
 
 	"sluice/activities"
 	"sluice/internal/agentapi"
+	"sluice/internal/failure"
 	"sluice/internal/job"
 	"sluice/workflows/internal/flow"
 )
@@ -66,11 +67,12 @@ func (r *run) submitAndProve(ctx workflow.Context) error {
 		if err := r.submit(ctx); err != nil {
 			return err
 		}
-		if err := r.running(ctx); err != nil {
+		since, err := r.running(ctx)
+		if err != nil {
 			return err
 		}
 		r.enter(ctx, job.Proving)
-		return r.gate(ctx)
+		return r.gate(ctx, since)
 	})
 }
 
@@ -97,10 +99,13 @@ func (r *run) submit(ctx workflow.Context) error {
 	})
 }
 
-func (r *run) running(ctx workflow.Context) error {
-	return r.step(ctx, "run", "every vertex RUNNING at its parallelism", func() (string, error) {
+// running waits until the job runs as intended, and returns the traces by which a
+// restart from then on shows.
+func (r *run) running(ctx workflow.Context) (agentapi.Traces, error) {
+	var out agentapi.AwaitOut
+	err := r.step(ctx, "run", "every vertex RUNNING at its parallelism", func() (_ string, err error) {
 		in := agentapi.AwaitIn{FlinkJobID: r.flinkJobID(), RestorePath: r.restore, Parallelism: r.target.Profile.Parallelism}
-		out, err := flow.Do(ctx, r.queue, activities.AwaitRunning, r.command(r.generation, "await", agentapi.Command{Kind: agentapi.Await, Await: &in}),
+		out, err = flow.Do(ctx, r.queue, activities.AwaitRunning, r.command(r.generation, "await", agentapi.Command{Kind: agentapi.Await, Await: &in}),
 			"wait until it runs from the intended snapshot")
 		if err != nil {
 			return "", err
@@ -114,11 +119,12 @@ func (r *run) running(ctx workflow.Context) error {
 		}
 		return "restored from " + restored, nil
 	})
+	return out.Traces, err
 }
 
-// gate is the proof after RUNNING: one checkpoint of its own, then a soak
-// without a restart.
-func (r *run) gate(ctx workflow.Context) error {
+// gate is the proof after RUNNING: one checkpoint of its own, then a soak, and no
+// restart since the job was seen to run.
+func (r *run) gate(ctx workflow.Context, since agentapi.Traces) error {
 	err := r.step(ctx, "checkpoint", "the first checkpoint", func() (string, error) {
 		in := agentapi.CheckpointIn{
 			FlinkJobID: r.flinkJobID(),
@@ -130,6 +136,9 @@ func (r *run) gate(ctx workflow.Context) error {
 		if out.Disabled {
 			return "the job has no checkpoints", err
 		}
+		if err == nil {
+			r.checkpointed = r.epoch
+		}
 		return fmt.Sprintf("checkpoint %d", out.CheckpointID), err
 	})
 	if err != nil {
@@ -140,7 +149,7 @@ func (r *run) gate(ctx workflow.Context) error {
 		return nil
 	}
 	return r.step(ctx, "soak", fmt.Sprintf("%d s without a restart", seconds), func() (string, error) {
-		in := agentapi.SoakIn{FlinkJobID: r.flinkJobID(), Seconds: seconds}
+		in := agentapi.SoakIn{FlinkJobID: r.flinkJobID(), Seconds: seconds, Since: since}
 		_, err := flow.Do(ctx, r.queue, activities.SoakJob, r.command(r.generation, "soak", agentapi.Command{Kind: agentapi.Soak, Soak: &in}),
 			fmt.Sprintf("%d s without a restart", seconds))
 		return "", err
@@ -164,7 +173,7 @@ func (r *run) nextEpoch(ctx workflow.Context) error {
 			return "the job ended by itself: " + r.state.Ended.State, nil
 		}
 		if intent != nil && intent.Epoch == r.epoch && !intent.Outcome.Over() {
-			if err := r.proveOver(ctx, intent, r.target.Profile.Slots()); err != nil {
+			if err := r.proveOver(ctx, intent); err != nil {
 				return "", err
 			}
 			intent = r.state.Intent
@@ -175,6 +184,10 @@ func (r *run) nextEpoch(ctx workflow.Context) error {
 		newest, err := flow.Do(ctx, r.queue, activities.FindSnapshot, activities.FindSnapshotIn{Directory: r.checkpoints(intent.FlinkJobID)}, "the newest checkpoint of the failed submission")
 		if err != nil {
 			return "", err
+		}
+		if newest.Path == "" && r.checkpointed == intent.Epoch {
+			return "", failure.New(failure.Unproven, "submission %d left no checkpoint, though it had made one: it may have finished by itself", intent.Epoch).
+				WithNext("look at its output and at %s", r.checkpoints(intent.FlinkJobID))
 		}
 		if newest.Path != "" {
 			r.restore = newest.Path

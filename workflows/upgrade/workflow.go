@@ -30,6 +30,7 @@ type run struct {
 	epoch      int64       // of the submission to come
 	try        int         // of commands that may be given again by retry
 
+	checkpointed int64 // epoch whose own first checkpoint was proven
 	stoppedAt    int64 // ms by the workflow's clock when the stop was sent
 	cancelBefore workflow.CancelFunc
 	past         bool // the point of no return lies behind
@@ -136,11 +137,16 @@ func (r *run) pointOfNoReturn(ctx workflow.Context) (workflow.Context, error) {
 	if r.canceled || ctx.Err() != nil {
 		return ctx, failure.New(failure.Canceled, "canceled before the point of no return")
 	}
+	r.forward()
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	return ctx, nil
+}
+
+// forward accepts no cancel any more: one that is accepted is honoured.
+func (r *run) forward() {
 	r.past = true
 	r.progress.Cancelable = false
 	r.changed()
-	ctx, _ = workflow.NewDisconnectedContext(ctx)
-	return ctx, nil
 }
 
 // handle sets the query and the updates.
@@ -188,10 +194,11 @@ func (r *run) mayRetry() error {
 func (r *run) finish(ctx workflow.Context, err error) (Progress, error) {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
+	r.forward()
 	phase := job.Committed
 	if err != nil {
 		phase = job.Failed
-		if r.canceled || failure.CodeOf(err) == failure.Canceled {
+		if failure.CodeOf(err) == failure.Canceled {
 			phase = job.Canceled
 		}
 		f := failure.Of(err)

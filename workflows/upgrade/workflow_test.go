@@ -99,7 +99,7 @@ func (w *world) record() {
 		return activities.ContainerEndsOut{Ends: w.ends}, nil
 	})
 	on(w, activities.RecordOutcome, func(in activities.RecordOutcomeIn) (lease.State, error) {
-		return w.change(func(s lease.State) (lease.State, error) { return s.Record(in.Epoch, in.Outcome) })
+		return w.change(func(s lease.State) (lease.State, error) { return s.Record(in.Epoch, in.Outcome, "") })
 	})
 	on(w, activities.Commit, func(activities.CommitIn) (activities.None, error) { return activities.None{}, nil })
 	on(w, activities.Finish, func(in activities.FinishIn) (activities.None, error) {
@@ -127,7 +127,7 @@ func (w *world) kube() {
 		return activities.ReserveOut{Generation: n, State: state}, nil
 	})
 	on(w, activities.PlaceHold, func(in activities.LeaseIn) (lease.State, error) {
-		return w.change(func(s lease.State) (lease.State, error) { return s.Place(in.Operation, in.Since) })
+		return w.change(func(s lease.State) (lease.State, error) { return s.Place(in.Operation, in.Since, in.Released) })
 	})
 	on(w, activities.MoveLease, func(in activities.LeaseIn) (lease.State, error) {
 		return w.change(func(s lease.State) (lease.State, error) { return s.Move(in.Operation, in.Generation) })
@@ -164,7 +164,7 @@ func (w *world) agent() {
 		}
 		out, err := next(&w.stops, agentapi.StopOut{Savepoint: savepoint, JobState: "FINISHED"})
 		if err == nil && out.JobState == "FINISHED" {
-			_, err = w.change(func(s lease.State) (lease.State, error) { return s.Record(s.Epoch, lease.Finished) })
+			_, err = w.change(func(s lease.State) (lease.State, error) { return s.Record(s.Epoch, lease.Finished, out.Savepoint) })
 		}
 		return out, err
 	})
@@ -182,7 +182,7 @@ func (w *world) agent() {
 	on(w, activities.AwaitRunning, func(in activities.AgentIn) (agentapi.AwaitOut, error) {
 		out, err := next(&w.awaits, agentapi.AwaitOut{RestoredPath: in.Command.Await.RestorePath})
 		if err != nil && failure.CodeOf(ontemporal.Failure(err)) == failure.JobFailed {
-			_, _ = w.change(func(s lease.State) (lease.State, error) { return s.Record(s.Epoch, w.failedAs) })
+			_, _ = w.change(func(s lease.State) (lease.State, error) { return s.Record(s.Epoch, w.failedAs, "") })
 		}
 		return out, err
 	})
@@ -257,6 +257,22 @@ func TestUpgradeStopsOnlyWhenTheNewClusterIsReadyAndSubmitsOnce(t *testing.T) {
 	require.Equal(t, 4, w.state.ActiveGeneration())
 	require.Equal(t, lease.Retired, w.state.Standing(3))
 	require.Equal(t, job.Committed, w.finished.Phase)
+}
+
+// A soak may be begun anew: what it compares the job with was seen before it.
+func TestTheSoakComparesWithWhatAwaitSaw(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	seen := agentapi.Traces{Running: 1, Started: 2, Restored: 3}
+	w.awaits = []answer[agentapi.AwaitOut]{{out: agentapi.AwaitOut{Traces: seen}}}
+	var soak agentapi.SoakIn
+	w.env.OnActivity(activities.SoakJob.Name, mock.Anything, mock.Anything).Return(
+		func(_ context.Context, in activities.AgentIn) (agentapi.SoakOut, error) {
+			soak = *in.Command.Soak
+			return agentapi.SoakOut{}, nil
+		})
+	w.run()
+	require.NoError(t, w.env.GetWorkflowError())
+	require.Equal(t, seen, soak.Since)
 }
 
 // Whatever the operation waits for, Temporal's UI says it, with its beginning.
@@ -395,28 +411,81 @@ func TestAJobThatEndsByItselfIsNotSubmittedAgain(t *testing.T) {
 }
 
 // The JobManager that took the POST is lost. Retry goes on only when its end is
-// proven and all slots are free; then from the newest snapshot, in a new epoch.
+// proven and no task can run; then from the newest snapshot, in a new epoch.
 func TestALostJobManagerIsProvenBeforeTheNextSubmission(t *testing.T) {
 	w := newWorld(t, job.Request{Kind: job.Upgrade})
 	lost := failure.New(failure.Unproven, "the JobManager is gone")
-	w.awaits = []answer[agentapi.AwaitOut]{{err: lost}, {err: lost}}
+	w.awaits = []answer[agentapi.AwaitOut]{{err: lost}, {err: lost}, {err: lost}}
 	retry := func() {
 		var accepted bool
 		w.update(upgrade.UpdateRetry, &accepted)
 	}
 	w.env.RegisterDelayedCallback(func() {
-		w.facts.Agent = &agentapi.State{JobManager: "up", SlotsTotal: 2, SlotsFree: 2}
+		w.facts.Agent = &agentapi.State{JobManager: "up", FlinkJobID: w.state.Intent.FlinkJobID, Idle: true}
 		retry()
 	}, time.Hour)
 	w.env.RegisterDelayedCallback(func() {
-		require.EqualValues(t, 6, w.state.Epoch, "without the proof it is the same submission")
+		require.EqualValues(t, 6, w.state.Epoch, "without the container's end it is the same submission")
 		w.ends = []activities.ContainerEnd{{ContainerID: "c"}}
+		w.facts.Agent.Idle = false
 		retry()
 	}, 2*time.Hour)
+	w.env.RegisterDelayedCallback(func() {
+		require.EqualValues(t, 6, w.state.Epoch, "while a task may run it is the same submission")
+		w.facts.Agent.Idle = true
+		retry()
+	}, 3*time.Hour)
 	w.run()
 	require.NoError(t, w.env.GetWorkflowError())
 	require.EqualValues(t, 7, w.submits[len(w.submits)-1].Command.Submit.Epoch)
 	require.Equal(t, job.Committed, w.progress(t).Phase)
+}
+
+// A bounded job may finish during its soak, with its JobManager lost: Flink has
+// removed its checkpoints then. From an older snapshot it would repeat everything.
+func TestASubmissionWhoseCheckpointsAreGoneIsNotRepeated(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.env.OnActivity(activities.SoakJob.Name, mock.Anything, mock.Anything).Return(
+		func(context.Context, activities.AgentIn) (agentapi.SoakOut, error) {
+			return agentapi.SoakOut{}, ontemporal.Error(failure.New(failure.Unknown, "the JobManager doesn't know the job any more"))
+		})
+	w.env.RegisterDelayedCallback(func() {
+		w.ends = []activities.ContainerEnd{{ContainerID: "c"}}
+		w.facts.Agent = &agentapi.State{JobManager: "up", FlinkJobID: w.state.Intent.FlinkJobID, Idle: true}
+		var accepted bool
+		w.update(upgrade.UpdateRetry, &accepted)
+	}, time.Hour)
+	w.env.RegisterDelayedCallback(func() {
+		require.Equal(t, lease.Closed, w.state.Intent.Outcome)
+		require.Equal(t, job.Waiting, w.progress(t).Phase)
+		require.Contains(t, w.progress(t).Failure.Message, "left no checkpoint")
+		require.Len(t, w.submits, 1)
+		w.env.CancelWorkflow()
+	}, 2*time.Hour)
+	w.run()
+}
+
+// A cancel of a savepoint is accepted until the savepoint is there; what is there
+// is in the ledger all the same.
+func TestACanceledSavepointIsCanceledAndKept(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Savepoint})
+	w.facts.Checkpoint = activities.FindSnapshotOut{Path: savepoint, CheckpointID: 9}
+	var accepted, late bool
+	w.env.OnActivity(activities.TakeSavepoint.Name, mock.Anything, mock.Anything).Return(
+		func(context.Context, activities.AgentIn) (agentapi.SavepointOut, error) {
+			w.update(upgrade.UpdateCancel, &accepted)
+			return agentapi.SavepointOut{Savepoint: savepoint, JobState: "RUNNING"}, nil
+		})
+	w.onCall = func(name string) {
+		if name == activities.VerifySnapshot.Name {
+			w.update(upgrade.UpdateCancel, &late)
+		}
+	}
+	w.run()
+	require.True(t, accepted)
+	require.False(t, late, "behind the savepoint nothing is left to cancel")
+	require.Equal(t, job.Canceled, w.progress(t).Phase)
+	require.NotEqual(t, -1, w.index(activities.RecordSnapshot.Name))
 }
 
 // The cancel is accepted while the last step before the point of no return runs

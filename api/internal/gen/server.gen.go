@@ -433,7 +433,7 @@ type ListJobsParams struct {
 	// Limit Entries on a page, 50 when left out
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
-	// After The last name of the page before
+	// After The last job's name on the page before
 	After string `form:"after,omitempty" json:"after,omitempty,omitzero"`
 }
 
@@ -442,7 +442,7 @@ type ListJobOperationsParams struct {
 	// Limit Entries on a page, 50 when left out
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
-	// Before The last id of the page before
+	// Before The last operation's id (ULID) on the page before
 	Before Before `form:"before,omitempty" json:"before,omitempty,omitzero"`
 }
 
@@ -466,7 +466,7 @@ type ListOperationsParams struct {
 	// Limit Entries on a page, 50 when left out
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty,omitzero"`
 
-	// Before The last id of the page before
+	// Before The last operation's id (ULID) on the page before
 	Before Before `form:"before,omitempty" json:"before,omitempty,omitzero"`
 }
 

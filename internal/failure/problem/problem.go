@@ -51,6 +51,7 @@ var Kinds = []Kind{
 	{failure.Unauthorized, http.StatusUnauthorized, "Who are you?", "The request has no bearer token, or one that this server does not know. Send Authorization: Bearer <token>."},
 	{failure.Forbidden, http.StatusForbidden, "Not allowed", "The token is known but may not do this: another tenant's thing, or a role that is too small (viewer reads, operator also changes and runs, admin also decides on profiles and stateless operations). Whether the thing exists is not said."},
 	{failure.NotFound, http.StatusNotFound, "There is no such thing", "The tenant, job, revision, operation, profile or artifact does not exist."},
+	{failure.NoMethod, http.StatusMethodNotAllowed, "The address does not take this method", "The address exists, but not with this HTTP method. The header Allow lists those that it takes."},
 	{failure.Conflict, http.StatusConflict, "It exists with other content", "Something immutable exists already and differs from what was sent."},
 	{failure.Busy, http.StatusConflict, "Another operation holds the job", "A job takes one operation at a time. details.operation is the one that runs: wait for it, or cancel it, then send the request again."},
 	{failure.Refused, http.StatusConflict, "A safety rule says no", "The request is well-formed, but doing it now could lose state or start a second copy. detail says which rule, next what would help."},

@@ -10,17 +10,19 @@ stack_down() { # [--purge]
   external_load
   lock
   rm -f "$RUN/up"
+  say "stopping the servers: $(recorded)"
   # The kubelet before the containers: it would start them again. Left to themselves the API server and Temporal
   # wait for their clients; their stores don't mind an abrupt end (etcd's own is orderly, SQLite has its log).
   for name in kubelet kube-apiserver kube-scheduler kube-controller-manager kube-proxy coredns temporal-door temporal; do stop "$name" 2 & done
   stop mariadb 15 &
   for name in "$RUN"/hdfs-*.pid; do [ ! -e "$name" ] || stop "$(basename "$name" .pid)" 5 & done
   wait
-  if command -v ctr >/dev/null; then containers_down; fi
+  say "ending containers, mounts and the pod network"
+  if network_ours && command -v ctr >/dev/null; then containers_down; fi
   stop etcd 5
   for name in $(recorded); do stop "$name" 5; done
   unmount_below "$STATE"
-  network_down
+  if network_ours; then network_down; fi
   rm -rf "$STATE/kubelet/pods" "$STATE/pod-logs" "$STATE/etcd-tmp"
   if [ "${1:-}" = --purge ]; then
     find "$STATE" -mindepth 1 -maxdepth 1 ! -name .lock -exec rm -rf --one-file-system {} +

@@ -36,6 +36,8 @@ ours() { # kubernetes | temporal | database | hdfs
   esac
 }
 
+any_ours() { ours kubernetes || ours temporal || ours database || ours hdfs; }
+
 external_check() {
   local url address
   if ! ours kubernetes; then

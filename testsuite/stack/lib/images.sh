@@ -68,8 +68,15 @@ flink_image() {
 # ---- the platform
 platform_present() { [ -e "$REPO_DIR/cmd/sluice-api/main.go" ] && [ -e "$REPO_DIR/cmd/sluice-worker/main.go" ] && [ -e "$REPO_DIR/cmd/sluice-agent/main.go" ]; }
 
+# A build from the same sources keeps the version of the commit that it was first built at.
+version_flags() {
+  local version commit
+  version=$(git -C "$REPO_DIR" describe --tags --always --dirty 2>/dev/null || echo unknown)
+  commit=$(git -C "$REPO_DIR" rev-parse HEAD 2>/dev/null || true)
+  printf -- '-X sluice/internal/version.Version=%s -X sluice/internal/version.Commit=%s' "$version" "$commit"
+}
 platform_binary() { # name tags output
-  ( cd "$REPO_DIR" && GOWORK=off CGO_ENABLED=0 go build -trimpath -buildvcs=false ${2:+-tags "$2"} -ldflags "-s -w" -o "$3" "./cmd/sluice-$1" )
+  ( cd "$REPO_DIR" && GOWORK=off CGO_ENABLED=0 go build -trimpath -buildvcs=false ${2:+-tags "$2"} -ldflags "-s -w $(version_flags)" -o "$3" "./cmd/sluice-$1" )
 }
 primer_jar() {
   local key

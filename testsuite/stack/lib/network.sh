@@ -38,6 +38,9 @@ remember() {
   touch "$STATE/before/complete"
 }
 
+# Says whether this state made the network: if not, bridge, rules and cgroups may be another state's.
+network_ours() { [ -e "$STATE/before" ]; }
+
 network_up() {
   remember
   if [ ! -e "/sys/class/net/$BRIDGE" ]; then

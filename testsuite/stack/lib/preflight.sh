@@ -41,11 +41,28 @@ preflight() {
   check_network
   check_kubernetes
   check_ports
-  if [ ${#REFUSALS[@]} -gt 0 ]; then
-    say "stack: refused, nothing was changed:"
-    printf '  - %s\n' "${REFUSALS[@]}"
-    return 1
+  not_refused
+}
+not_refused() {
+  [ ${#REFUSALS[@]} -gt 0 ] || return 0
+  say "stack: refused, nothing was changed:"
+  printf '  - %s\n' "${REFUSALS[@]}"
+  return 1
+}
+
+# Building the images needs less than running the servers.
+preflight_images() {
+  local missing
+  REFUSALS=()
+  check_system
+  check_tools
+  check_disk
+  missing=$(missing_packages)
+  if [ "$P_UID" != 0 ]; then
+    [ -z "$missing" ] || refuse "not root, and Debian packages are missing: $missing. Install them, or run this as root."
+    [ -w "$STATE" ] || [ -w "$(dirname "$STATE")" ] || refuse "not root, and $STATE can't be written: set SLUICE_STATE to a directory of yours."
   fi
+  not_refused
 }
 
 check_system() {
@@ -61,10 +78,38 @@ check_system() {
 
 check_tools() {
   local tool missing=
-  for tool in go javac jlink mvn; do
+  for tool in go javac jlink mvn make; do
     ( PATH=$P_TOOLS; command -v "$tool" >/dev/null 2>&1 ) || missing+=" $tool"
   done
-  [ -z "$missing" ] || refuse "missing on the PATH:$missing. Go, a JDK 17 and Maven are what the stack is built with."
+  if [ -n "$missing" ]; then
+    refuse "missing on the PATH:$missing. Go, a JDK 17, Maven and make are what the stack is built with."
+    return 0
+  fi
+  check_go
+  check_jdk
+}
+
+# A Go from 1.21 on fetches the one that go.mod asks for, unless it is told to stay what it is.
+check_go() {
+  local have need
+  need=$(sed -n 's/^go //p' "$REPO_DIR/go.mod")
+  have=$(PATH=$P_TOOLS:$PATH GOTOOLCHAIN=local go env GOVERSION 2>/dev/null | sed 's/^go//; s/[^0-9.].*//')
+  if at_least "$have" "$need"; then return 0; fi
+  if at_least "$have" 1.21 && [ "$(PATH=$P_TOOLS:$PATH go env GOTOOLCHAIN 2>/dev/null)" != local ]; then return 0; fi
+  refuse "this is Go ${have:-of an unknown version}, $need is needed (go.mod). Install it, from go.dev for example: Debian's is older."
+}
+at_least() { [ -n "$1" ] && [ "$(printf '%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+# The engine image's JRE is made of this JDK.
+check_jdk() {
+  local version javac
+  version=$(PATH=$P_TOOLS:$PATH javac -version 2>&1 | sed -n 's/^javac //p')
+  case $version in
+    17|17.*) ;;
+    *) refuse "javac is of version ${version:-unknown}, a JDK 17 is needed (Flink 1.20 runs on it): apt-get install openjdk-17-jdk-headless, or Temurin 17, first on the PATH." ;;
+  esac
+  javac=$(PATH=$P_TOOLS:$PATH; readlink -f "$(command -v javac)")
+  [ -d "${javac%/bin/javac}/jmods" ] || refuse "${javac%/bin/javac} has no jmods, of which jlink makes the engine image's JRE: install the whole JDK (openjdk-17-jdk-headless has them)."
 }
 
 check_memory() {
@@ -92,6 +137,7 @@ check_disk() {
 # Another interface in the pods' or services' networks would make their addresses ambiguous.
 check_network() {
   local list clash
+  any_ours || return 0
   list=$(if [ -n "$P_NETWORKS" ]; then cat "$P_NETWORKS"; else ip -4 -o addr 2>/dev/null || true; fi)
   clash=$(awk -v b="$BRIDGE" '$2!=b && $4 ~ /^10\.(244\.0|96)\./{print $2" has "$4; exit}' <<<"$list")
   [ -z "$clash" ] || refuse "$clash: the stack's networks are $POD_CIDR and $SERVICE_CIDR."
@@ -99,6 +145,7 @@ check_network() {
 
 check_kubernetes() {
   local dir name pid path seen=
+  ours kubernetes || return 0
   for dir in "$P_PROC"/[0-9]*; do
     pid=${dir##*/}
     { read -r name <"$dir/comm"; } 2>/dev/null || continue

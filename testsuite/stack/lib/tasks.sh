@@ -107,7 +107,7 @@ run_tasks() {
     [ -n "$left" ] || break
     if [ -t 1 ]; then
       if [ $(( $(now_ms) - began )) -ge 2000 ]; then printf '\r\033[K  underway: %s' "$(tasks_underway)"; fi
-    elif [ $(( $(now_ms) - began - shown )) -ge 10000 ]; then
+    elif [ $(( $(now_ms) - began - shown )) -ge $(( shown ? 10000 : 2000 )) ]; then
       shown=$(( $(now_ms) - began ))
       printf '  [%s] underway: %s\n' "$(seconds "$shown")" "$(tasks_underway)"
     fi

@@ -47,12 +47,12 @@ stack_up() {
   local net_hint="ip link and nft must be permitted here: a container needs --privileged"
   local offline_hint="the registries must be reachable the first time; what was fetched is kept. Run 'stack up' again"
   task packages "" "apt-get must reach Debian's archive; see the log above, then run 'stack up' again" install_packages
-  task network packages "$net_hint" network_up
+  if any_ours; then task network packages "$net_hint" network_up; fi
   if ours kubernetes; then
     task kubernetes-build "" "a full disk or memory shortage shows as 'signal: killed'; $offline_hint" build_kubernetes
     task image-tool "" "$offline_hint" build_image_tool
     task pause-image "image-tool" "remove $OCI and run 'stack up' again" pause_up
-    task userland packages "the JDK must have jmods (openjdk-17-jdk-headless)" build_userland
+    task userland packages "see the log above" build_userland
     task flink-download packages "$offline_hint" download_flink
     task hadoop-client "" "$offline_hint" download_hadoop_client
     task flink-image "image-tool userland flink-download hadoop-client" "remove $OCI and run 'stack up' again" flink_image
@@ -145,15 +145,17 @@ stack_images() { # [--oci DIR]
   [ "${1:-}" = "" ] || [ "${1:-}" = --oci ] || die "usage: stack images [--oci DIR]"
   [ "${1:-}" != --oci ] || [ -n "$oci" ] || die "usage: stack images --oci DIR"
   external_load
+  preflight_images || return 1
   lock
   platform_present || die "cmd/sluice-{api,worker,agent} are not all there"
   mkdir -p "$LOG" "$RUN" "$OCI"
   local hint="see the log above"
-  task image-tool "" "$hint" build_image_tool
+  task packages "" "apt-get must reach Debian's archive; see the log above" install_packages
+  task image-tool packages "$hint" build_image_tool
   task pause-image image-tool "$hint" pause_up
-  task userland "" "the JDK must have jmods (openjdk-17-jdk-headless)" build_userland
-  task flink-download "" "$hint" download_flink
-  task hadoop-client "" "$hint" download_hadoop_client
+  task userland packages "$hint" build_userland
+  task flink-download packages "$hint" download_flink
+  task hadoop-client packages "$hint" download_hadoop_client
   task flink-image "image-tool userland flink-download hadoop-client" "$hint" flink_image
   task platform-images image-tool "$hint" platform_images
   if alive containerd; then
