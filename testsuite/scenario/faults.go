@@ -35,7 +35,7 @@ func (w *World) ArmAgent(generation int, effect, at, action string) {
 	require.NoError(w.T, err)
 	host := service.Spec.ClusterIP
 	if host == "None" || host == "" {
-		pods, err := w.Kube.CoreV1().Pods(w.Tenant).List(ctx, meta.ListOptions{LabelSelector: w.selector(generation, "client")})
+		pods, err := w.Kube.CoreV1().Pods(w.Tenant).List(ctx, meta.ListOptions{LabelSelector: w.Selector(generation, "client")})
 		require.NoError(w.T, err)
 		require.NotEmpty(w.T, pods.Items)
 		host = pods.Items[0].Status.PodIP
@@ -55,14 +55,15 @@ func (w *World) ArmAgent(generation int, effect, at, action string) {
 	w.Say("armed: %s %s %s in the agent of generation %d", action, at, effect, generation)
 }
 
-func (w *World) selector(generation int, component string) string {
+// Selector finds a role's pods of a generation.
+func (w *World) Selector(generation int, component string) string {
 	return fmt.Sprintf("sluice.io/job=%s,sluice.io/generation=%d,app.kubernetes.io/component=%s", w.Name, generation, component)
 }
 
 // Restarts counts the container restarts of a generation's role.
 func (w *World) Restarts(generation int, component string) int32 {
 	w.T.Helper()
-	pods, err := w.Kube.CoreV1().Pods(w.Tenant).List(context.Background(), meta.ListOptions{LabelSelector: w.selector(generation, component)})
+	pods, err := w.Kube.CoreV1().Pods(w.Tenant).List(context.Background(), meta.ListOptions{LabelSelector: w.Selector(generation, component)})
 	require.NoError(w.T, err)
 	var restarts int32
 	for _, pod := range pods.Items {
@@ -76,7 +77,7 @@ func (w *World) Restarts(generation int, component string) int32 {
 // AgentSize is what the agent of a generation takes on disk and in memory, in MB.
 func (w *World) AgentSize(generation int) (disk, resident float64) {
 	w.T.Helper()
-	for _, pid := range w.Processes(w.Tenant, w.selector(generation, "client")) {
+	for _, pid := range w.Processes(w.Tenant, w.Selector(generation, "client")) {
 		info, err := os.Stat(fmt.Sprintf("/proc/%d/exe", pid))
 		require.NoError(w.T, err)
 		statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))

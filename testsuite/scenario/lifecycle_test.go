@@ -4,10 +4,13 @@ package scenario_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"sluice/activities"
 	"sluice/internal/job"
 	"sluice/internal/lease"
 	. "sluice/testsuite/scenario"
@@ -55,6 +58,46 @@ func startWithoutSnapshot(t *testing.T) {
 	w.Records(600)
 	w.Run(Request(job.Stop))
 	w.Green("v1")
+}
+
+func canceledFirstStart(t *testing.T) {
+	w := Given(t, "faults")
+	w.Apply(V1)
+	accepted := w.Begin(Request(job.Start))
+	w.AfterActivity(activities.AwaitGeneration.Name)
+	w.ArmAgent(1, "run-primer", "after", "hold")
+	w.Until("the primer's savepoint", time.Minute, func() bool {
+		_, err := w.HDFS.Stat(job.PrimerDirectory(w.UID(), 1) + "/savepoint/_metadata")
+		return err == nil
+	})
+	w.Want(http.StatusAccepted, http.MethodPost, "/operations/"+accepted.Operation+"/cancel", map[string]string{"reason": "not today"}, nil)
+	require.Equal(t, job.Canceled, w.Wait(accepted.Operation).Phase)
+	w.Run(Request(job.Start))
+	w.Records(100)
+	w.Run(Request(job.Stop))
+	w.Green("v1")
+}
+
+// finishedThenLost: nobody saw the end, and the JobManager that knew of it is
+// gone. Flink has removed the job's checkpoints; the snapshots of before would
+// bring back what was published since.
+func finishedThenLost(t *testing.T) {
+	w := Given(t, "shop")
+	bounded := V1
+	bounded.Extra = []string{"--count", "1600"}
+	w.Apply(bounded)
+	w.Run(Request(job.Start))
+	w.Run(Request(job.Savepoint))
+	w.Records(1600)
+	w.Kill(w.Processes("shop", w.Selector(1, "jobmanager")))
+	// Until its end is recorded and its successor answers, the refusal says so.
+	w.Until("the refusal that names the reason", 2*time.Minute, func() bool {
+		return strings.Contains(w.Fails(Request(job.Start)).Progress.Failure.Message, "it may have finished by itself")
+	})
+	require.EqualValues(t, 1, w.Lease().Epoch, "nothing was submitted")
+	report := w.Green("v1")
+	require.EqualValues(t, 1600, report.Records)
+	w.Remove()
 }
 
 func busy(t *testing.T) {

@@ -23,6 +23,8 @@ var stories = []struct {
 	{"busy-409", "a second operation is refused with a link to the first", busy},
 	{"idempotent-repeat", "the same key and body is the same operation; another body is refused", idempotentRepeat},
 	{"start-without-snapshot-refused", "a job that had state never starts empty unless told so", startWithoutSnapshot},
+	{"canceled-first-start", "a first start that was canceled behind the primer left no state: the next one starts", canceledFirstStart},
+	{"finished-then-jobmanager-lost", "a bounded job that ended unseen isn't started again from an old snapshot", finishedThenLost},
 	{"asks-and-retries", "a submission that fails after the stop waits with its evidence; retry goes on", asksAndRetries},
 	{"story-in-the-ui", "Temporal's UI says in every step what it is, where it stands and what it waits for", storyInTheUI},
 	{"cancel-before-the-stop", "a cancel while preparing removes the new generation; the job runs on", cancelBeforeStop},

@@ -240,11 +240,12 @@ func (w *World) explain() {
 	var pretty bytes.Buffer
 	_ = json.Indent(&pretty, a.Body, "", "  ")
 	w.T.Logf("job %s/%s, operation %s:\n%s", w.Tenant, w.Name, w.last, pretty.String())
-	w.clear()
+	w.Remove()
 }
 
-// clear removes a failed story's clusters, so that the next one has room.
-func (w *World) clear() {
+// Remove takes the clusters of a story away that doesn't end with a stop, so
+// that the next one has room.
+func (w *World) Remove() {
 	ctx := context.Background()
 	_ = w.Temporal.TerminateWorkflow(ctx, w.workflowID(), "", "the story failed")
 	for generation := 1; generation <= 9; generation++ {
