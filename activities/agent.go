@@ -15,6 +15,8 @@ var (
 	StopJob         = Def[AgentIn, agentapi.StopOut]{"agent.StopWithSavepoint", Await}
 	TakeSavepoint   = Def[AgentIn, agentapi.SavepointOut]{"agent.TakeSavepoint", Await}
 	SubmitJob       = Def[AgentIn, agentapi.SubmitOut]{"agent.SubmitJob", Await}
+	CancelJob       = Def[AgentIn, agentapi.CancelOut]{"agent.CancelJob", Await}
+	CloseSubmission = Def[AgentIn, agentapi.CloseOut]{"agent.CloseSubmission", Await}
 	AwaitRunning    = Def[AgentIn, agentapi.AwaitOut]{"agent.AwaitRunning", Await}
 	TakeCheckpoint  = Def[AgentIn, agentapi.CheckpointOut]{"agent.TakeCheckpoint", Await}
 	SoakJob         = Def[AgentIn, agentapi.SoakOut]{"agent.Soak", Await}

@@ -28,6 +28,8 @@ var (
 	AwaitGeneration = Def[AwaitGenerationIn, AwaitGenerationOut]{"kube.AwaitGeneration", Await}
 	// ScaleDownWorkers takes a generation's TaskManagers away (cold only).
 	ScaleDownWorkers = Def[GenerationRef, None]{"kube.ScaleDownWorkers", Effect}
+	// RestoreWorkers makes as many as the generation was made with again.
+	RestoreWorkers = Def[GenerationRef, None]{"kube.RestoreWorkers", Effect}
 	// RemoveGeneration retires it on the Lease and deletes its root by UID.
 	RemoveGeneration = Def[GenerationRef, None]{"kube.RemoveGeneration", Effect}
 )

@@ -2,8 +2,6 @@ package agent
 
 import (
 	"context"
-	"strings"
-	"time"
 
 	"sluice/internal/agentapi"
 	"sluice/internal/lease"
@@ -13,15 +11,8 @@ import (
 // of it is in flight. The hold itself keeps other operations' commands out, so
 // what is waited for here can't be followed by more.
 func (a *Agent) acknowledge(ctx context.Context, r *running, _ struct{}) (agentapi.AcknowledgeOut, error) {
-	for p := newPace(10*time.Millisecond, 250*time.Millisecond); ; {
-		busy := a.commands.inFlight(r.ID)
-		if len(busy) == 0 {
-			break
-		}
-		r.progress("waiting for the end of " + strings.Join(busy, ", "))
-		if err := p.pause(ctx); err != nil {
-			return agentapi.AcknowledgeOut{}, err
-		}
+	if err := a.quiet(ctx, r); err != nil {
+		return agentapi.AcknowledgeOut{}, err
 	}
 	_, err := a.swapLease(ctx, func(s lease.State) (lease.State, error) {
 		return s.Acknowledged(r.Operation, a.config.PodUID)

@@ -25,6 +25,8 @@ func init() { // not a literal: the methods refer to kinds
 		agentapi.Stop:        {true, with((*Agent).stop, func(c *running) *agentapi.StopIn { return c.Stop })},
 		agentapi.Savepoint:   {true, with((*Agent).savepoint, func(c *running) *agentapi.SavepointIn { return c.Savepoint })},
 		agentapi.Submit:      {true, with((*Agent).submit, func(c *running) *agentapi.SubmitIn { return c.Submit })},
+		agentapi.Cancel:      {true, with((*Agent).cancel, func(c *running) *agentapi.CancelIn { return c.Cancel })},
+		agentapi.Close:       {true, with((*Agent).closeSubmission, func(c *running) *agentapi.CloseIn { return c.Close })},
 		agentapi.Await:       {false, with((*Agent).await, func(c *running) *agentapi.AwaitIn { return c.Await })},
 		agentapi.Checkpoint:  {true, with((*Agent).checkpoint, func(c *running) *agentapi.CheckpointIn { return c.Checkpoint })},
 		agentapi.Soak:        {false, with((*Agent).soak, func(c *running) *agentapi.SoakIn { return c.Soak })},

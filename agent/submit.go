@@ -19,6 +19,9 @@ func (a *Agent) submit(ctx context.Context, r *running, in agentapi.SubmitIn) (a
 	if want := job.FlinkJobID(a.config.Assignment.JobUID, in.Epoch); in.FlinkJobID != want {
 		return agentapi.SubmitOut{}, failure.New(failure.Invalid, "the Flink job id of epoch %d is %s, not %s", in.Epoch, want, in.FlinkJobID)
 	}
+	if in.Parallelism == 0 {
+		in.Parallelism = a.config.Assignment.Parallelism
+	}
 	jar, _, err := a.ensureJar(ctx, r, in.Tenant, in.Spec.Artifact) // before the intent: it may take long
 	if err != nil {
 		return agentapi.SubmitOut{}, err

@@ -29,6 +29,13 @@ func (a *API) RetryOperation(ctx context.Context, request gen.RetryOperationRequ
 	return gen.RetryOperation202JSONResponse(answer), err
 }
 
+// DecideOperation tells a waiting operation which of its ways on to take.
+func (a *API) DecideOperation(ctx context.Context, request gen.DecideOperationRequestObject) (gen.DecideOperationResponseObject, error) {
+	choice := upgrade.Decision{Option: request.Body.Option, Reason: by(ctx, request.Body.Reason)}
+	answer, err := a.decideOn(ctx, request.Tenant, request.Operation, upgrade.UpdateDecide, request.Body.Reason, choice)
+	return gen.DecideOperation202JSONResponse(answer), err
+}
+
 func reasonOf(body *gen.Decision) string {
 	if body == nil {
 		return ""
@@ -37,6 +44,10 @@ func reasonOf(body *gen.Decision) string {
 }
 
 func (a *API) decide(ctx context.Context, tenant, id, update, reason string) (gen.Operation, error) {
+	return a.decideOn(ctx, tenant, id, update, reason, by(ctx, reason))
+}
+
+func (a *API) decideOn(ctx context.Context, tenant, id, update, reason string, argument any) (gen.Operation, error) {
 	// The same limits as an operation's reason.
 	if wrong := (job.Request{Kind: job.Stop, Reason: reason}).Validate(); len(wrong) > 0 {
 		return gen.Operation{}, failure.New(failure.Invalid, "the reason can't be used").WithFields(wrong...)
@@ -48,7 +59,7 @@ func (a *API) decide(ctx context.Context, tenant, id, update, reason string) (ge
 	if row.Phase.Final() {
 		return gen.Operation{}, failure.New(failure.Refused, "operation %s is over (%s)", id, row.Phase).With("operation", id)
 	}
-	if err := a.update(ctx, row, update, by(ctx, reason)); err != nil {
+	if err := a.update(ctx, row, update, argument); err != nil {
 		return gen.Operation{}, err
 	}
 	row, err = a.store.Operation(ctx, tenant, id)
@@ -66,14 +77,14 @@ func by(ctx context.Context, reason string) string {
 	return reason + " (by " + caller(ctx).Subject + ")"
 }
 
-func (a *API) update(ctx context.Context, row store.Operation, name, reason string) error {
+func (a *API) update(ctx context.Context, row store.Operation, name string, argument any) error {
 	if row.Run() == "" { // else the update could reach another operation's run
 		return failure.New(failure.Refused, "operation %s has not begun yet", row.ID).With("operation", row.ID).WithNext("try again in a moment")
 	}
 	ctx, cancel := context.WithTimeout(ctx, decisionTimeout)
 	defer cancel()
 	handle, err := a.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: row.Ref().WorkflowID(), RunID: row.Run(), UpdateName: name, Args: []any{reason},
+		WorkflowID: row.Ref().WorkflowID(), RunID: row.Run(), UpdateName: name, Args: []any{argument},
 		WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
 	if err == nil {

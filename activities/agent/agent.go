@@ -40,6 +40,8 @@ func (a *Activities) Register(registry activities.Registry) {
 	activities.Register(registry, activities.StopJob, command[agentapi.StopOut](a, agentapi.Stop))
 	activities.Register(registry, activities.TakeSavepoint, command[agentapi.SavepointOut](a, agentapi.Savepoint))
 	activities.Register(registry, activities.SubmitJob, command[agentapi.SubmitOut](a, agentapi.Submit))
+	activities.Register(registry, activities.CancelJob, command[agentapi.CancelOut](a, agentapi.Cancel))
+	activities.Register(registry, activities.CloseSubmission, command[agentapi.CloseOut](a, agentapi.Close))
 	activities.Register(registry, activities.AwaitRunning, command[agentapi.AwaitOut](a, agentapi.Await))
 	activities.Register(registry, activities.TakeCheckpoint, command[agentapi.CheckpointOut](a, agentapi.Checkpoint))
 	activities.Register(registry, activities.SoakJob, command[agentapi.SoakOut](a, agentapi.Soak))

@@ -224,6 +224,17 @@ func (a *Activities) ScaleDownWorkers(ctx context.Context, in activities.Generat
 	})
 }
 
+// RestoreWorkers undoes ScaleDownWorkers.
+func (a *Activities) RestoreWorkers(ctx context.Context, in activities.GenerationRef) (activities.None, error) {
+	if _, err := a.tenant(in.Identity); err != nil {
+		return activities.None{}, err
+	}
+	name := manifest.Of(in.Identity, in.Generation).Deployment(manifest.TaskManager)
+	return effect.Do(ctx, effect.ApplyGeneration, name+" back", func(ctx context.Context) (activities.None, error) {
+		return activities.None{}, a.cluster.ScaleBack(ctx, manifest.ManagerGeneration, in.Identity.Namespace, name, manifest.AnnotationWorkers)
+	})
+}
+
 // RemoveGeneration retires the generation on the Lease and then deletes its
 // root; Kubernetes collects the rest. Retired first: from then on no late apply
 // brings it back and its agent acts no more. Already gone is fine.

@@ -61,6 +61,7 @@ func (a *Activities) Register(registry activities.Registry) {
 	activities.Register(registry, activities.ApplyGeneration, a.ApplyGeneration)
 	activities.Register(registry, activities.AwaitGeneration, a.AwaitGeneration)
 	activities.Register(registry, activities.ScaleDownWorkers, a.ScaleDownWorkers)
+	activities.Register(registry, activities.RestoreWorkers, a.RestoreWorkers)
 	activities.Register(registry, activities.RemoveGeneration, a.RemoveGeneration)
 }
 

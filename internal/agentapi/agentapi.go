@@ -33,6 +33,8 @@ const (
 	Stop        Kind = "stop"        // stop-with-savepoint, until Flink's answer is final
 	Savepoint   Kind = "savepoint"   // savepoint, the job runs on
 	Submit      Kind = "submit"      // intent on the Lease, then the POST
+	Cancel      Kind = "cancel"      // cancel with retention, until the job is terminal
+	Close       Kind = "close"       // bring a submission whose outcome is unknown, and that isn't wanted any more, to an end
 	Await       Kind = "await"       // every vertex RUNNING at its parallelism, restored path as intended
 	Checkpoint  Kind = "checkpoint"  // trigger a checkpoint and wait for it (the gate's first half)
 	Soak        Kind = "soak"        // no restart for a while (its second half)
@@ -50,6 +52,8 @@ type Command struct {
 	Stop       *StopIn       `json:"stop,omitempty"`
 	Savepoint  *SavepointIn  `json:"savepoint,omitempty"`
 	Submit     *SubmitIn     `json:"submit,omitempty"`
+	Cancel     *CancelIn     `json:"cancel,omitempty"`
+	Close      *CloseIn      `json:"close,omitempty"`
 	Await      *AwaitIn      `json:"await,omitempty"`
 	Checkpoint *CheckpointIn `json:"checkpoint,omitempty"`
 	Soak       *SoakIn       `json:"soak,omitempty"`
@@ -136,8 +140,31 @@ type SubmitIn struct {
 	FlinkJobID  string   `json:"flinkJobId"`
 	RestorePath string   `json:"restorePath,omitempty"` // "" : stateless
 	Spec        job.Spec `json:"spec"`
-	Parallelism int      `json:"parallelism"`
+	Parallelism int      `json:"parallelism"` // 0: the generation's own
 	Tenant      string   `json:"tenant"`
+}
+
+// CancelIn cancels the Lease's submission; its checkpoints stay.
+type CancelIn struct {
+	FlinkJobID string `json:"flinkJobId"`
+}
+
+// CancelOut is how the job ended: CANCELED, or faster FAILED or FINISHED.
+type CancelOut struct {
+	JobState string `json:"jobState"`
+}
+
+// CloseIn names a submission whose POST may have arrived, may still arrive, and
+// isn't wanted any more.
+type CloseIn struct {
+	Epoch      int64  `json:"epoch"`
+	FlinkJobID string `json:"flinkJobId"`
+}
+
+// CloseOut is what the submission is now: closed (it can never run), accepted
+// (it runs: cancel it), or Flink's terminal state.
+type CloseOut struct {
+	Outcome string `json:"outcome"`
 }
 
 // SubmitOut says how the POST ended.
@@ -151,7 +178,7 @@ type SubmitOut struct {
 type AwaitIn struct {
 	FlinkJobID  string `json:"flinkJobId"`
 	RestorePath string `json:"restorePath,omitempty"`
-	Parallelism int    `json:"parallelism"`
+	Parallelism int    `json:"parallelism"` // 0: the generation's own
 }
 
 // AwaitOut is the proof.

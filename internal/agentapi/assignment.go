@@ -26,6 +26,7 @@ type Assignment struct {
 	Namespace     string `json:"namespace"`
 	Site          string `json:"site"`
 	Generation    int    `json:"generation"`
+	Parallelism   int    `json:"parallelism"`   // of the profile that the generation was made with
 	JobManagerURL string `json:"jobManagerURL"` // http://<job>-g<n>-jobmanager:8081
 	HDFS          HDFS   `json:"hdfs"`
 	HDFSURI       string `json:"hdfsURI"`   // hdfs://host:port, before the paths that Flink gets

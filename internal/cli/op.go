@@ -31,8 +31,32 @@ func (a *app) opCommand() *cobra.Command {
 			},
 		},
 		a.decisionCommand("cancel ID", "Cancel an operation before its point of no return", (*apiclient.Client).CancelOperation),
+		a.decideCommand(),
 		a.decisionCommand("retry ID", "Tell a waiting operation to try its step again", (*apiclient.Client).RetryOperation),
 	)
+}
+
+// decideCommand chooses among the ways on of a waiting operation.
+func (a *app) decideCommand() *cobra.Command {
+	var choice apiclient.Choice
+	command := &cobra.Command{
+		Use: "decide ID --option NAME", Short: "Choose one of the ways on that a waiting operation offers", Args: arguments(1, 1),
+		RunE: func(c *cobra.Command, args []string) error {
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			answer, err := read[apiclient.Operation](client.DecideOperation(c.Context(), a.tenant, args[0], choice))
+			if err != nil {
+				return err
+			}
+			return a.printOperation(answer)
+		},
+	}
+	command.Flags().StringVar(&choice.Option, "option", "", "retry, replay or give-up, as op watch lists them")
+	command.Flags().StringVar(&choice.Reason, "reason", "", "shown to people, at most 200 characters")
+	_ = command.MarkFlagRequired("option")
+	return command
 }
 
 // wish are the flags of an operation.
@@ -70,6 +94,10 @@ func (a *app) startCommand(kind job.Kind, short string) *cobra.Command {
 	}
 	if kind == job.Upgrade {
 		flags.StringVar(&w.request.Strategy, "strategy", "", "warm (default): the new cluster stands before the stop; cold: less resources, more downtime")
+	}
+	if kind == job.Upgrade {
+		flags.BoolVar(&w.request.WithoutSavepoint, "without-savepoint", false, "go on from the newest checkpoint when no savepoint can be taken (a job that crash-loops)")
+		flags.StringVar(&w.request.Replay, "replay", "", "what a rollback may do when the old revision can't read the new one's snapshots: ask (default), allow or deny to publish again what came after the savepoint")
 	}
 	if kind == job.Start {
 		flags.BoolVar(&w.request.Stateless, "stateless", false, "start without a snapshot (role admin)")

@@ -94,6 +94,13 @@ func printEnd(w io.Writer, o apiclient.Operation) {
 	if p.Savepoint != "" {
 		_, _ = fmt.Fprintf(w, "  savepoint  %s\n", clean(p.Savepoint))
 	}
+	if p.Rollback.Why != "" {
+		exact := "exact"
+		if !p.Rollback.Exact {
+			exact = fmt.Sprintf("publishes again what submission %d published", p.Rollback.Replay.Epoch)
+		}
+		_, _ = fmt.Fprintf(w, "  rolled back to %s (%s)\n", orDash(clean(p.Rollback.RestorePath)), exact)
+	}
 	if p.DowntimeMs > 0 {
 		_, _ = fmt.Fprintf(w, "  downtime   %s\n", took(p.DowntimeMs))
 	}
@@ -107,7 +114,10 @@ func printEnd(w io.Writer, o apiclient.Operation) {
 		for _, line := range p.Evidence {
 			_, _ = fmt.Fprintf(w, "  seen: %s\n", clean(line))
 		}
-		_, _ = fmt.Fprintf(w, "  waits for: %s\n  → sluice op retry %s\n", orDash(clean(p.WaitingFor)), o.Operation)
+		_, _ = fmt.Fprintf(w, "  waits for: %s\n", orDash(clean(p.WaitingFor)))
+		for _, option := range p.Options {
+			_, _ = fmt.Fprintf(w, "  → sluice op decide %s --option %-8s %s\n", o.Operation, clean(option.Name), clean(option.What))
+		}
 	}
 	if o.Links.TemporalUI != "" {
 		_, _ = fmt.Fprintf(w, "  Temporal   %s\n", clean(o.Links.TemporalUI))

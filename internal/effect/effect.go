@@ -18,6 +18,8 @@ const (
 	UploadJar         Name = "upload-jar"          // id: SHA-256, a second upload is harmless
 	RunPrimer         Name = "run-primer"          // id: job.PrimerID
 	SubmitJob         Name = "submit-job"          // id: job.FlinkJobID
+	CancelJob         Name = "cancel-job"          // id: job.FlinkJobID, noted on the Lease first
+	CloseSubmission   Name = "close-submission"    // id: job.FlinkJobID, noted on the Lease first
 	StopWithSavepoint Name = "stop-with-savepoint" // id: job.TriggerID
 	TriggerSavepoint  Name = "trigger-savepoint"   // id: job.TriggerID
 	TriggerCheckpoint Name = "trigger-checkpoint"  // id: job.TriggerID

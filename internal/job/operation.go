@@ -31,10 +31,28 @@ type Request struct {
 	Stateless bool     `json:"stateless,omitempty"` // start without a snapshot, stop without keeping one
 	Reason    string   `json:"reason,omitempty"`    // shown to people, ≤ 200 characters
 
+	// WithoutSavepoint lets an upgrade go on from the newest checkpoint when no
+	// savepoint can be taken: what was published after it is repeated by sinks that
+	// aren't exactly-once. A job that crash-loops gets its fix this way.
+	WithoutSavepoint bool `json:"withoutSavepoint,omitempty"`
+	// Replay is what a rollback may do when the old revision can't read the new
+	// one's snapshots: go back to the savepoint and repeat what was published since.
+	Replay Replay `json:"replay,omitempty"` // "": ask
+
 	// SoakSeconds is how long the new submission is watched before the commit;
 	// nil: DefaultSoakSeconds. 0 to 3600.
 	SoakSeconds *int `json:"soakSeconds,omitempty"`
 }
+
+// Replay is the policy for output that a rollback would repeat.
+type Replay string
+
+// The policies. ReplayDeny only takes the choice away: the operation still waits.
+const (
+	ReplayAsk   Replay = "ask"
+	ReplayAllow Replay = "allow"
+	ReplayDeny  Replay = "deny"
+)
 
 // DefaultSoakSeconds is DESIGN §4's soak.
 const DefaultSoakSeconds = 30
@@ -55,15 +73,16 @@ type Phase string
 
 // The phases in their order; the last three are final but for Waiting.
 const (
-	Planning   Phase = "planning"
-	Preparing  Phase = "preparing"
-	Stopping   Phase = "stopping" // the point of no return lies at its start
-	Submitting Phase = "submitting"
-	Proving    Phase = "proving"
-	Waiting    Phase = "waiting" // for a person, with evidence; takes the update "retry"
-	Committed  Phase = "committed"
-	Failed     Phase = "failed"   // the job is as it was before
-	Canceled   Phase = "canceled" // by a person before the point of no return
+	Planning    Phase = "planning"
+	Preparing   Phase = "preparing"
+	Stopping    Phase = "stopping" // the point of no return lies at its start
+	Submitting  Phase = "submitting"
+	Proving     Phase = "proving"
+	RollingBack Phase = "rolling-back" // the old revision comes back, on its own cluster
+	Waiting     Phase = "waiting"      // for a person's decision, with evidence
+	Committed   Phase = "committed"
+	Failed      Phase = "failed"   // the job is as it was before
+	Canceled    Phase = "canceled" // by a person before the point of no return
 )
 
 // Final says whether a phase is an operation's last.

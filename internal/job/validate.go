@@ -205,6 +205,18 @@ func (r Request) Validate() []failure.Field {
 	if r.Stateless && r.Kind != Start {
 		v.add("/stateless", "is only for start: a stop always keeps a savepoint", "leave it out")
 	}
+	if r.WithoutSavepoint && r.Kind != Upgrade {
+		v.add("/withoutSavepoint", "means nothing to a "+string(r.Kind), "leave it out")
+	}
+	switch r.Replay {
+	case "":
+	case ReplayAsk, ReplayAllow, ReplayDeny:
+		if r.Kind != Upgrade {
+			v.add("/replay", "means nothing to a "+string(r.Kind), "leave it out")
+		}
+	default:
+		v.add("/replay", fmt.Sprintf("%q is none of ask, allow, deny", r.Replay), "")
+	}
 	if r.SoakSeconds != nil {
 		if !changes {
 			v.add("/soakSeconds", "means nothing to a "+string(r.Kind), "leave it out")

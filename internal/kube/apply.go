@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -94,6 +95,22 @@ func (c *Cluster) DeleteConfigMap(ctx context.Context, namespace, name string, u
 		return nil
 	}
 	return Translate(err, fmt.Sprintf("ConfigMap %s/%s", namespace, name))
+}
+
+// ScaleBack sets a Deployment's replicas to the number that its annotation keeps.
+func (c *Cluster) ScaleBack(ctx context.Context, manager, namespace, name, annotation string) error {
+	getting, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	what := fmt.Sprintf("Deployment %s/%s", namespace, name)
+	found, err := c.AppsV1().Deployments(namespace).Get(getting, name, meta.GetOptions{})
+	if err != nil {
+		return Translate(err, what)
+	}
+	replicas, err := strconv.ParseInt(found.Annotations[annotation], 10, 32)
+	if err != nil || replicas < 1 {
+		return failure.New(failure.Refused, "%s doesn't say how many replicas it was made with (annotation %s: %q)", what, annotation, found.Annotations[annotation])
+	}
+	return c.Scale(ctx, manager, namespace, name, int32(replicas))
 }
 
 // Scale sets a Deployment's replicas as the owner of that field (extract,

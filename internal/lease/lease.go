@@ -67,16 +67,19 @@ type Generation struct {
 
 // Intent is one submission, noted before its POST.
 type Intent struct {
-	Epoch                 int64   `json:"epoch"`
-	Generation            int     `json:"generation"`
-	Operation             string  `json:"operation"`
-	FlinkJobID            string  `json:"flinkJobId"`
-	RestorePath           string  `json:"restorePath,omitempty"`
-	Revision              int     `json:"revision,omitempty"`
-	JobManagerPodUID      string  `json:"jobManagerPodUid"`
-	JobManagerContainerID string  `json:"jobManagerContainerId"`
-	JobManagerAttempt     int     `json:"jobManagerAttempt,omitempty"` // which container of its pod that is, from 1; 0: not known
-	Outcome               Outcome `json:"outcome"`
+	Epoch                 int64  `json:"epoch"`
+	Generation            int    `json:"generation"`
+	Operation             string `json:"operation"`
+	FlinkJobID            string `json:"flinkJobId"`
+	RestorePath           string `json:"restorePath,omitempty"`
+	Revision              int    `json:"revision,omitempty"`
+	JobManagerPodUID      string `json:"jobManagerPodUid"`
+	JobManagerContainerID string `json:"jobManagerContainerId"`
+	JobManagerAttempt     int    `json:"jobManagerAttempt,omitempty"` // which container of its pod that is, from 1; 0: not known
+	// Closing: it isn't wanted any more, and is being brought to an end; nobody may
+	// repeat its POST.
+	Closing bool    `json:"closing,omitempty"`
+	Outcome Outcome `json:"outcome"`
 }
 
 // Hold stops every agent but for this operation's commands.
@@ -227,6 +230,9 @@ func (s State) Intend(in Intent) (State, error) {
 		if s.Intent.FlinkJobID != in.FlinkJobID || s.Intent.RestorePath != in.RestorePath || s.Intent.Generation != in.Generation {
 			return s, failure.New(failure.Refused, "epoch %d is already another submission", in.Epoch)
 		}
+		if s.Intent.Closing {
+			return s, failure.New(failure.Refused, "submission %d is being closed: it isn't wanted any more", in.Epoch)
+		}
 		return s, nil
 	}
 	if in.Epoch != s.Epoch+1 {
@@ -240,6 +246,23 @@ func (s State) Intend(in Intent) (State, error) {
 	s.Intent = &in
 	s.Epoch = in.Epoch
 	s.Ended = nil
+	return s, nil
+}
+
+// Close notes that the submission of an epoch isn't wanted any more. It is noted
+// before anything is done about it.
+func (s State) Close(operation string, epoch int64) (State, error) {
+	if err := s.CheckHolder(operation); err != nil {
+		return s, err
+	}
+	if s.Intent == nil || s.Intent.Epoch != epoch {
+		return s, failure.New(failure.Refused, "epoch %d is not the Lease's submission", epoch)
+	}
+	if s.Intent.Outcome.Over() || s.Intent.Closing {
+		return s, nil
+	}
+	s = s.clone()
+	s.Intent.Closing = true
 	return s, nil
 }
 

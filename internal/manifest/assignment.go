@@ -16,6 +16,7 @@ func (in Input) assignment() (string, error) {
 		Namespace:     in.Identity.Namespace,
 		Site:          in.Identity.Site,
 		Generation:    in.Generation,
+		Parallelism:   in.Profile.Parallelism,
 		JobManagerURL: fmt.Sprintf("http://%s:%d", in.name().Service(JobManager), PortREST),
 		HDFS:          in.Platform.HDFS,
 		HDFSURI:       in.Platform.HDFSURI,

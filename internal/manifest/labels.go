@@ -22,6 +22,7 @@ const (
 	AnnotationJobUID   = "sluice.io/job-uid"
 	AnnotationRevision = "sluice.io/revision"
 	AnnotationProfile  = "sluice.io/profile"
+	AnnotationWorkers  = "sluice.io/task-managers" // how many the generation was made with
 )
 
 // ManagedBy is the value of LabelManagedBy on everything that is ours.
@@ -94,5 +95,6 @@ func (in Input) annotations() map[string]string {
 		AnnotationJobUID:   in.Identity.UID,
 		AnnotationRevision: strconv.Itoa(in.Revision.Number),
 		AnnotationProfile:  in.Profile.Name,
+		AnnotationWorkers:  strconv.Itoa(in.Profile.TaskManager.Replicas),
 	}
 }

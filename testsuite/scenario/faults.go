@@ -131,3 +131,23 @@ func (w *World) PlantArtifact(jar string) string {
 	w.Until("the planted file is closed", 20*time.Second, func() bool { return file.Close() == nil })
 	return "sha256:" + digest
 }
+
+// LockSavepoints keeps Flink's user from writing savepoints of the job, until
+// the returned function is called.
+func (w *World) LockSavepoints() (mend func()) {
+	w.T.Helper()
+	platform, err := checker.DialHDFS([]string{env(w.T, "SLUICE_HDFS")}, "sluice", 20*time.Second)
+	require.NoError(w.T, err)
+	w.T.Cleanup(func() { _ = platform.Close() })
+	directory := job.Directory(w.UID()) + "/savepoints"
+	require.NoError(w.T, platform.Chmod(directory, 0o700))
+	w.Say("HDFS: nobody but the platform may write %s", directory)
+	return func() { require.NoError(w.T, platform.Chmod(directory, 0o770)) }
+}
+
+// Exists says whether a generation's root is there.
+func (w *World) Exists(generation int) bool {
+	w.T.Helper()
+	_, err := w.Kube.CoreV1().ConfigMaps(w.Tenant).Get(context.Background(), fmt.Sprintf("%s-g%d", w.Name, generation), meta.GetOptions{})
+	return err == nil
+}

@@ -19,6 +19,8 @@ type Version struct {
 	Rate   int      // records a second; 0: 200
 	Extra  []string // further arguments
 	Digest string   // instead of pushing Jar
+	// Interval between checkpoints; "": 2 s.
+	Interval string
 }
 
 // The two versions that stories upgrade between.
@@ -98,10 +100,14 @@ func (w *World) Spec(v Version, artifact string) job.Spec {
 	if rate == 0 {
 		rate = 200
 	}
+	interval := v.Interval
+	if interval == "" {
+		interval = "2 s"
+	}
 	hdfs := "hdfs://" + env(w.T, "SLUICE_HDFS")
 	return job.Spec{
 		Engine: job.Engine{Name: "flink", Version: "1.20.5"}, Artifact: artifact, EntryClass: "io.sluice.jobs.Counter",
 		Arguments: append([]string{"--output", hdfs + w.Output(), "--trace", hdfs + w.Trace(), "--rate", strconv.Itoa(rate)}, v.Extra...),
-		Options:   map[string]string{"execution.checkpointing.interval": "2 s"},
+		Options:   map[string]string{"execution.checkpointing.interval": interval},
 	}
 }

@@ -1,11 +1,17 @@
 package upgrade
 
 import (
+	"slices"
+	"strings"
+
 	"go.temporal.io/sdk/workflow"
 
 	"sluice/internal/failure"
+	"sluice/internal/failure/ontemporal"
 	"sluice/internal/job"
 )
+
+var optionRetry = Option{OptionRetry, "try the step again"}
 
 // insist repeats a step behind the point of no return until it works: between
 // two tries the operation is open, shows its evidence and waits for a person.
@@ -13,17 +19,17 @@ import (
 func (r *run) insist(ctx workflow.Context, step func() error) error {
 	for {
 		err := step()
-		if err == nil || err == errNotStopped { //nolint:errorlint // our own sentinel, never wrapped
-			return err
+		if err == nil {
+			return nil
 		}
-		if err := r.ask(ctx, err); err != nil {
+		if _, err := r.ask(ctx, err, optionRetry); err != nil {
 			return err
 		}
 	}
 }
 
-// ask waits for the update "retry".
-func (r *run) ask(ctx workflow.Context, cause error) error {
+// ask waits for a person's decision among the options.
+func (r *run) ask(ctx workflow.Context, cause error, options ...Option) (string, error) {
 	phase := r.progress.Phase
 	f := failure.Of(cause)
 	if f.Next == "" {
@@ -31,16 +37,40 @@ func (r *run) ask(ctx workflow.Context, cause error) error {
 	}
 	r.progress.Failure = f
 	r.evidence(f.Error())
-	r.progress.Retryable = true
+	r.progress.Options, r.progress.Retryable = options, true
 	r.enter(ctx, job.Waiting)
-	r.wait(ctx, "a person's decision: retry")
-	if err := workflow.Await(ctx, func() bool { return r.retry }); err != nil {
-		return err
+	r.wait(ctx, "a person's decision: "+names(options))
+	r.decision = ""
+	if err := workflow.Await(ctx, func() bool { return r.decision != "" }); err != nil {
+		return "", err
 	}
-	r.retry = false
 	r.try++
-	r.progress.Retryable = false
+	r.progress.Options, r.progress.Retryable = nil, false
 	r.progress.Failure = nil
 	r.enter(ctx, phase)
+	return r.decision, nil
+}
+
+// decide takes the decision; the first one counts.
+func (r *run) decide(d Decision) {
+	r.decision = d.Option
+	r.evidence(d.Option + " asked for: " + d.Reason)
+}
+
+func (r *run) mayDecide(option string) error {
+	if !r.progress.Retryable || r.decision != "" {
+		return ontemporal.Error(failure.New(failure.Refused, "the operation doesn't wait for a decision (it is %s)", r.progress.Phase))
+	}
+	if !slices.ContainsFunc(r.progress.Options, func(o Option) bool { return o.Name == option }) {
+		return ontemporal.Error(failure.New(failure.Refused, "%q is none of the options: %s", option, names(r.progress.Options)))
+	}
 	return nil
+}
+
+func names(options []Option) string {
+	all := make([]string, 0, len(options))
+	for _, o := range options {
+		all = append(all, o.Name)
+	}
+	return strings.Join(all, " or ")
 }

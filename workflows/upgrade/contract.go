@@ -19,7 +19,8 @@ const WorkflowName = "upgrade"
 const (
 	QueryProgress = "progress" // () → Progress
 	UpdateCancel  = "cancel"   // (reason string): rejected after the point of no return
-	UpdateRetry   = "retry"    // (reason string): rejected unless the operation waits
+	UpdateRetry   = "retry"    // (reason string): decide for OptionRetry
+	UpdateDecide  = "decide"   // (Decision): rejected unless the operation waits and offers that option
 )
 
 // Input starts an operation. Its workflow id is Job.WorkflowID(), the lock.
@@ -29,6 +30,42 @@ type Input struct {
 	UID         string      `json:"uid"`
 	Request     job.Request `json:"request"`
 	RequestedBy string      `json:"requestedBy"`
+}
+
+// Ways on that a waiting operation may offer.
+const (
+	OptionRetry  = "retry"   // the same step again
+	OptionReplay = "replay"  // roll back to the savepoint, though output is repeated
+	OptionGiveUp = "give-up" // leave the job stopped, knowingly
+)
+
+// Option is one of them.
+type Option struct {
+	Name string `json:"name"`
+	What string `json:"what"` // what it does, for people
+}
+
+// Decision is a person's choice among them.
+type Decision struct {
+	Option string `json:"option"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Rollback says how the old revision came back, or why it has not yet.
+type Rollback struct {
+	Why         string  `json:"why"`                   // what failed
+	RestorePath string  `json:"restorePath,omitempty"` // "": nothing was submitted
+	Exact       bool    `json:"exact"`                 // nothing was published behind the snapshot
+	Replay      *Replay `json:"replay,omitempty"`      // set where output is repeated
+}
+
+// Replay is a range of output that is published twice: all that was published
+// after the snapshot From until the new revision's end, its newest being To.
+type Replay struct {
+	From         string `json:"from"`
+	To           string `json:"to"`
+	Epoch        int64  `json:"epoch"`        // the submission whose output is repeated
+	CheckpointID int64  `json:"checkpointId"` // its newest
 }
 
 // Progress is all that people and the api see of an operation, also its result.
@@ -49,6 +86,8 @@ type Progress struct {
 	Savepoint   string         `json:"savepoint,omitempty"`
 	DowntimeMS  int64          `json:"downtimeMs,omitempty"` // stop sent → every vertex RUNNING again
 	Evidence    []string       `json:"evidence,omitempty"`
+	Rollback    *Rollback      `json:"rollback,omitempty"`
+	Options     []Option       `json:"options,omitempty"` // while it waits
 	Failure     *failure.Error `json:"failure,omitempty"`
 	Cancelable  bool           `json:"cancelable"`
 	Retryable   bool           `json:"retryable"`
@@ -76,7 +115,8 @@ type Plan struct {
 	Strategy    job.Strategy      `json:"strategy,omitempty"`
 	From        *Side             `json:"from,omitempty"`
 	To          *Side             `json:"to,omitempty"`
-	Restore     string            `json:"restore,omitempty"` // path, "savepoint taken by this operation" or "stateless"
+	Restore     string            `json:"restore,omitempty"`     // path, "savepoint taken by this operation" or "stateless"
+	NoSavepoint bool              `json:"noSavepoint,omitempty"` // none is tried: the job isn't RUNNING
 	RestorePath string            `json:"restorePath,omitempty"`
 	Changes     []Change          `json:"changes,omitempty"`
 	Delta       Delta             `json:"delta"`

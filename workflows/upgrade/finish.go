@@ -16,13 +16,38 @@ import (
 func (r *run) commit(ctx workflow.Context) error {
 	return r.settle(ctx, activities.CommitIn{
 		Revision: r.target.Revision.Number, Profile: r.target.Profile.Name, ProfileDigest: r.target.Profile.Digest(), State: "running", Epoch: r.epoch, Generation: r.generation,
-	})
+	}, r.old)
+}
+
+// commitBack is the end of a rollback: the old revision runs again.
+func (r *run) commitBack(ctx workflow.Context) error {
+	return r.settle(ctx, r.current("running", r.epoch), r.generation)
+}
+
+// commitGivenUp leaves the job stopped, by a person's word.
+func (r *run) commitGivenUp(ctx workflow.Context) error {
+	return r.settle(ctx, r.current("stopped", r.state.Epoch), r.generation, r.old)
+}
+
+// current is the state of what ran when the operation began.
+func (r *run) current(state string, epoch int64) activities.CommitIn {
+	return activities.CommitIn{
+		Revision: r.target.Current.Revision, Profile: r.target.Current.Profile, ProfileDigest: r.target.Current.ProfileDigest,
+		State: state, Epoch: epoch, Generation: r.old,
+	}
 }
 
 func (r *run) commitStopped(ctx workflow.Context) error {
-	return r.settle(ctx, activities.CommitIn{
-		Revision: r.target.Current.Revision, Profile: r.target.Current.Profile, ProfileDigest: r.target.Current.ProfileDigest, State: "stopped", Epoch: r.state.Epoch, Generation: r.old,
-	})
+	return r.settle(ctx, r.current("stopped", r.state.Epoch), r.old)
+}
+
+// commitItEnded closes an operation whose job had ended by itself when it was to
+// be stopped: nothing is started.
+func (r *run) commitItEnded(ctx workflow.Context, why *failure.Error) error {
+	if err := r.settle(ctx, r.current("stopped", r.state.Epoch), r.generation, r.old); err != nil {
+		return err
+	}
+	return why
 }
 
 // commitEnded closes the operation of a job that ended by itself before it was
@@ -31,18 +56,17 @@ func (r *run) commitEnded(ctx workflow.Context) error {
 	err := r.settle(ctx, activities.CommitIn{
 		Revision: r.target.Revision.Number, Profile: r.target.Profile.Name, ProfileDigest: r.target.Profile.Digest(),
 		State: "stopped", Epoch: r.epoch, Generation: r.generation,
-	})
+	}, r.old, r.generation)
 	if err != nil {
-		return err
-	}
-	if err := r.remove(ctx, r.generation); err != nil {
 		return err
 	}
 	return failure.New(failure.JobFailed, "the job ended by itself (%s) before it was proven", r.state.Ended.State).
 		WithNext("nothing runs; to run it again from its beginning, start it stateless (admins only)")
 }
 
-func (r *run) settle(ctx workflow.Context, commit activities.CommitIn) error {
+// settle writes what the operation came to, removes the generations that aren't
+// needed any more and gives the Lease free.
+func (r *run) settle(ctx workflow.Context, commit activities.CommitIn, retire ...int) error {
 	r.undo.Forget()
 	commit.JobUID, commit.Operation = r.target.Identity.UID, r.in.Operation
 	return r.insist(ctx, func() error {
@@ -50,8 +74,11 @@ func (r *run) settle(ctx workflow.Context, commit activities.CommitIn) error {
 			if _, err := flow.Do(ctx, job.FlowQueue, activities.Commit, commit, "commit revision "+fmt.Sprint(commit.Revision)+", "+commit.State); err != nil {
 				return "", err
 			}
-			if r.old != 0 { // a stopped job's generation goes, an upgraded job's old one too
-				if err := r.remove(ctx, r.old); err != nil {
+			for _, generation := range retire {
+				if generation == 0 {
+					continue
+				}
+				if err := r.remove(ctx, generation); err != nil {
 					return "", err
 				}
 			}

@@ -256,7 +256,8 @@ func snapshotUnusable(path string, err error) error {
 }
 
 func planUpgrade(f Facts, plan *Plan) error {
-	if err := mustRun(f); err != nil {
+	restarting := f.Request.WithoutSavepoint && crashes(f)
+	if err := mustRun(f); err != nil && !restarting {
 		return err
 	}
 	if f.Target.Current.Revision == f.Target.Revision.Number && f.Target.Current.Profile == f.Target.Profile.Name && f.Target.Current.ProfileDigest == f.Target.Profile.Digest() {
@@ -269,10 +270,21 @@ func planUpgrade(f Facts, plan *Plan) error {
 		plan.Strategy = job.Cold
 	}
 	plan.Restore = "savepoint taken by this operation"
+	if restarting {
+		plan.NoSavepoint, plan.Restore = true, "newest checkpoint when the job has ended: it is "+f.Agent.JobState+", no savepoint would succeed"
+	}
 	plan.Changes = changes(f.Target.CurrentSpec, f.Target.Revision.Spec)
 	plan.Delta = delta(f.Target.Profile)
 	plan.Steps = []string{"reserve a generation", "apply", "prepare", "hold", "stop with savepoint", "verify", "move the lease", "submit", "prove", "commit", "retire the old generation"}
 	return nil
+}
+
+// crashes says whether the job is there, but in a state in which no savepoint of
+// it would succeed.
+func crashes(f Facts) bool {
+	intent := f.Lease.State.Intent
+	return intent != nil && f.Agent != nil && f.Agent.FlinkJobID == intent.FlinkJobID &&
+		(f.Agent.JobState == "RESTARTING" || f.Agent.JobState == "FAILING" || f.Agent.JobState == string(lease.Failed))
 }
 
 func mustRun(f Facts) error {
@@ -286,7 +298,7 @@ func mustRun(f Facts) error {
 		return failure.New(failure.Refused, "the job doesn't run: its last submission ended %s", intent.Outcome).WithNext("sluice op start")
 	}
 	return failure.New(failure.Refused, "Flink says %q of the job, not RUNNING: no savepoint would succeed", f.Agent.JobState).
-		WithNext("wait until it runs, then try again")
+		WithNext("wait until it runs, then try again; a job that crash-loops is upgraded from its newest checkpoint (withoutSavepoint)")
 }
 
 func from(f Facts) *Side {

@@ -11,14 +11,13 @@ import (
 	"sluice/activities"
 	"sluice/internal/agentapi"
 	"sluice/internal/failure"
-	"sluice/internal/job"
 	"sluice/workflows/upgrade"
 )
 
 // The end of the JobManager that took the POST may have been missed: the lookup
 // is told which container of its pod it was, so that a later one proves it.
 func TestTheProofOfALaterContainerIsAskedForToo(t *testing.T) {
-	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w := starting(t)
 	w.awaits = []answer[agentapi.AwaitOut]{{err: failure.New(failure.Unproven, "the JobManager is gone")}}
 	var asked activities.ContainerEndsIn
 	w.env.OnActivity(activities.ContainerEnds.Name, mock.Anything, mock.Anything).Return(
@@ -34,6 +33,7 @@ func TestTheProofOfALaterContainerIsAskedForToo(t *testing.T) {
 		w.update(upgrade.UpdateRetry, &accepted)
 	}, time.Hour)
 	w.run()
+	t.Logf("%v %+v", w.env.GetWorkflowError(), w.calls)
 	require.Equal(t, []string{"c"}, asked.ContainerIDs)
 	require.Equal(t, &activities.Attempt{PodUID: "p", Container: "jobmanager", Number: 2}, asked.After)
 	require.EqualValues(t, 7, w.submits[len(w.submits)-1].Command.Submit.Epoch)

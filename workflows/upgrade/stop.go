@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"fmt"
+	"strings"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -17,37 +18,91 @@ import (
 type verdict int
 
 const (
-	goOn   verdict = iota // complete, FINISHED
-	runsOn                // none, running: release, remove, report
+	goOn       verdict = iota // from the savepoint
+	goOnNewest                // from the newest snapshot of this epoch, never older than the savepoint
+	runsOn                    // no savepoint, and the job runs as if nothing had been
+	resume                    // no savepoint, and the job doesn't run any more: bring it back
+	itEnded                   // it ended by itself: nothing is started
 	mustAsk
 )
 
-// judge reads the stop table. Rows other than the first and the fourth stop
-// and ask.
-func judge(out agentapi.StopOut) (verdict, *failure.Error) {
-	switch {
-	case out.Savepoint != "" && out.JobState == string(lease.Finished):
-		return goOn, nil
-	case out.Savepoint == "" && out.JobState == "RUNNING":
-		return runsOn, failure.New(failure.JobFailed, "the savepoint failed and the job runs on: %s", out.Cause).
-			WithNext("the job was not touched; mend the cause, then upgrade again")
+// dead is the state of a job whose processes are proven to have ended.
+const dead = string(lease.Closed)
+
+// judge reads the stop table. Neither column is ever guessed: what isn't known
+// doesn't come here.
+func judge(out agentapi.StopOut) verdict {
+	saved := out.Savepoint != ""
+	switch out.JobState {
+	case string(lease.Finished):
+		if saved {
+			return goOn
+		}
+		return itEnded
+	case string(lease.Failed), dead:
+		if saved {
+			return goOnNewest
+		}
+		return resume
+	case string(lease.Canceled):
+		if saved {
+			return goOnNewest
+		}
+		return itEnded
+	case "RUNNING":
+		if !saved {
+			return runsOn
+		}
 	}
-	return mustAsk, failure.New(failure.Unproven, "the stop ended with savepoint %q and the job %s: %s", out.Savepoint, out.JobState, out.Cause)
+	return mustAsk
 }
 
-// stop ends the old job with a savepoint and makes that the restore path.
-func (r *run) stop(ctx workflow.Context) error {
+// stopped is the row that the stop ended in.
+type stopped struct {
+	verdict verdict
+	why     *failure.Error // unless the upgrade goes on
+}
+
+// stop ends the old job and sets the snapshot to go on from.
+func (r *run) stop(ctx workflow.Context) (stopped, error) {
 	r.enter(ctx, job.Stopping)
-	savepoint, err := r.stopWithSavepoint(ctx)
-	if err != nil {
-		return err
+	r.stoppedAt = workflow.Now(ctx).UnixMilli()
+	if r.progress.Plan.NoSavepoint {
+		return r.stopWithoutSavepoint(ctx)
 	}
-	r.restore = savepoint
-	return r.insist(ctx, func() error { return r.verify(ctx, savepoint) })
+	out, v, err := r.stopWithSavepoint(ctx)
+	if err != nil {
+		return stopped{}, err
+	}
+	if v == runsOn {
+		if r.in.Request.WithoutSavepoint {
+			return r.stopWithoutSavepoint(ctx)
+		}
+		why := failure.New(failure.JobFailed, "the savepoint failed and the job runs on: %s", out.Cause).
+			WithNext("the job was not touched; mend the cause, then upgrade again; or allow the upgrade to go on from the newest checkpoint (withoutSavepoint)")
+		r.evidence(why.Error())
+		return stopped{v, why}, why // the undo stack releases the hold and removes the new generation
+	}
+	r.undo.Forget()
+	switch v {
+	case itEnded:
+		return stopped{v, failure.New(failure.JobFailed, "the job ended by itself (%s) before its savepoint: %s", out.JobState, out.Cause).
+			WithNext("nothing runs; to run it again from its beginning, start it stateless (admins only)")}, nil
+	case resume:
+		if r.in.Request.WithoutSavepoint {
+			return stopped{verdict: goOnNewest}, r.insist(ctx, func() error { return r.fromNewest(ctx) })
+		}
+		return stopped{v, failure.New(failure.JobFailed, "the job was %s before its savepoint was complete: %s", out.JobState, out.Cause)}, nil
+	}
+	r.restore = out.Savepoint
+	if err := r.insist(ctx, func() error { return r.verify(ctx, out.Savepoint) }); err != nil || v == goOn {
+		return stopped{verdict: v}, err
+	}
+	return stopped{verdict: v}, r.insist(ctx, func() error { return r.fromNewest(ctx) })
 }
 
-func (r *run) stopWithSavepoint(ctx workflow.Context) (string, error) {
-	var savepoint string
+// stopWithSavepoint gives the row, or asks until there is one.
+func (r *run) stopWithSavepoint(ctx workflow.Context) (out agentapi.StopOut, v verdict, err error) {
 	const try = 1 // of the savepoint: its trigger id and directory stay the same over every retry
 	in := agentapi.StopIn{
 		FlinkJobID: r.state.Intent.FlinkJobID,
@@ -55,37 +110,97 @@ func (r *run) stopWithSavepoint(ctx workflow.Context) (string, error) {
 		Directory:  r.target.Identity.FS + job.SavepointDirectory(r.target.Identity.UID, r.in.Operation, "stop", try),
 		Format:     r.format(),
 	}
-	r.stoppedAt = workflow.Now(ctx).UnixMilli()
-	err := r.insist(ctx, func() error {
-		var why *failure.Error
-		err := r.step(ctx, "stop", "the savepoint, then the job's end", func() (string, error) {
-			out, err := flow.Do(ctx, r.queue, activities.StopJob, r.command(r.old, "stop", agentapi.Command{Kind: agentapi.Stop, Stop: &in}),
+	err = r.insist(ctx, func() error {
+		return r.step(ctx, "stop", "the savepoint, then the job's end", func() (string, error) {
+			var err error
+			out, err = flow.Do(ctx, r.queue, activities.StopJob, r.command(r.old, "stop", agentapi.Command{Kind: agentapi.Stop, Stop: &in}),
 				fmt.Sprintf("stop generation %d with a savepoint", r.old))
+			if failure.CodeOf(err) == failure.Unknown {
+				out, err = r.lookBehindStop(ctx, in, err)
+			}
 			if err != nil {
 				return "", err
 			}
-			var v verdict
-			if v, why = judge(out); v == mustAsk {
-				return "", why
-			} else if v == runsOn {
-				return "", errNotStopped
+			if v = judge(out); v == mustAsk {
+				return "", failure.New(failure.Unproven, "the stop ended with savepoint %q and the job %s: %s", out.Savepoint, out.JobState, out.Cause)
 			}
-			savepoint = out.Savepoint
-			return fmt.Sprintf("savepoint %d ms, job finished after %d ms", out.SavepointMS, out.TerminalMS), nil
+			return fmt.Sprintf("savepoint %d ms, job %s after %d ms", out.SavepointMS, strings.ToLower(out.JobState), out.TerminalMS), nil
 		})
-		if err == errNotStopped { //nolint:errorlint // our own sentinel
-			r.evidence(why.Error())
-			r.progress.Failure = why
-		}
-		return err
 	})
-	if err == errNotStopped { //nolint:errorlint // our own sentinel
-		return "", r.progress.Failure // the undo stack releases the hold and removes the new generation
+	return out, v, err
+}
+
+// lookBehindStop finds the row of a stop whose answer is lost for good: the
+// savepoint in the try's own directory, the end by the proofs of its processes.
+// Without a proven end there is no row.
+func (r *run) lookBehindStop(ctx workflow.Context, in agentapi.StopIn, unknown error) (agentapi.StopOut, error) {
+	if err := r.proveOver(ctx, r.state.Intent); err != nil {
+		return agentapi.StopOut{}, err
 	}
-	if err == nil {
-		r.undo.Forget()
+	if !r.state.Intent.Outcome.Over() {
+		return agentapi.StopOut{}, unknown
 	}
-	return savepoint, err
+	found, err := flow.Do(ctx, r.queue, activities.FindSnapshot, activities.FindSnapshotIn{Directory: in.Directory}, "is there a savepoint all the same?")
+	return agentapi.StopOut{Savepoint: found.Path, JobState: string(r.state.Intent.Outcome), Cause: failure.Of(unknown).Message}, err
+}
+
+// stopWithoutSavepoint ends a job of which no savepoint can be had, and goes on
+// from its newest checkpoint. The request, or the accepted plan, allowed that.
+func (r *run) stopWithoutSavepoint(ctx workflow.Context) (stopped, error) {
+	r.undo.Forget()
+	var state lease.Outcome
+	err := r.insist(ctx, func() error {
+		return r.step(ctx, "cancel", "the job's end", func() (string, error) {
+			if err := r.endSubmission(ctx); err != nil {
+				return "", err
+			}
+			state = r.state.Intent.Outcome
+			return string(state), nil
+		})
+	})
+	if err != nil {
+		return stopped{}, err
+	}
+	if state == lease.Finished {
+		return stopped{itEnded, failure.New(failure.JobFailed, "the job ended by itself (%s)", state).
+			WithNext("nothing runs; to run it again from its beginning, start it stateless (admins only)")}, nil
+	}
+	return stopped{verdict: goOnNewest}, r.insist(ctx, func() error { return r.fromNewest(ctx) })
+}
+
+// fromNewest takes the newest snapshot of the submission that ended as the one
+// to go on from, unless the savepoint that was taken is newer.
+func (r *run) fromNewest(ctx workflow.Context) error {
+	return r.step(ctx, "newest", "HDFS", func() (string, error) {
+		path, err := r.newestOf(ctx, r.state.Intent)
+		if err != nil {
+			return "", err
+		}
+		if path != "" {
+			r.restore = path
+		}
+		_, err = flow.Do(ctx, r.queue, activities.VerifySnapshot, activities.VerifySnapshotIn{Path: r.restore}, "verify the snapshot to go on from")
+		return r.restore, err
+	})
+}
+
+// newestOf is the newest snapshot of a submission that is over: a checkpoint of
+// its own that is newer than the savepoint taken of it, else where it came from;
+// "" when the savepoint is the newest.
+func (r *run) newestOf(ctx workflow.Context, intent *lease.Intent) (string, error) {
+	found, err := flow.Do(ctx, r.queue, activities.FindSnapshot, activities.FindSnapshotIn{Directory: r.checkpoints(intent.FlinkJobID)}, "the newest checkpoint of the submission that ended")
+	switch {
+	case err != nil:
+		return "", err
+	case r.progress.Savepoint != "" && found.CheckpointID <= r.savepointID:
+		return "", nil
+	case found.Path != "":
+		return found.Path, nil
+	case intent.Epoch == r.target.Current.Epoch:
+		return "", failure.New(failure.Unproven, "submission %d left no checkpoint, though it had made one: it may have finished by itself", intent.Epoch).
+			WithNext("look at its output and at %s", r.checkpoints(intent.FlinkJobID))
+	}
+	return intent.RestorePath, nil
 }
 
 // format is NATIVE unless the engine changes.
@@ -103,7 +218,7 @@ func (r *run) verify(ctx workflow.Context, path string) error {
 		if err != nil {
 			return "", err
 		}
-		r.progress.Savepoint = path
+		r.progress.Savepoint, r.savepointID = path, out.CheckpointID
 		_, err = flow.Do(ctx, job.FlowQueue, activities.RecordSnapshot, activities.RecordSnapshotIn{
 			JobUID:   r.target.Identity.UID,
 			Engine:   r.runningSpec().Engine,
@@ -123,8 +238,15 @@ func (r *run) runningSpec() job.Spec {
 
 // stopForGood is the operation "stop".
 func (r *run) stopForGood(ctx workflow.Context) error {
-	if err := r.stop(ctx); err != nil {
+	stopped, err := r.stop(ctx)
+	if err != nil {
 		return err
+	}
+	switch stopped.verdict {
+	case itEnded:
+		return r.commitItEnded(ctx, stopped.why)
+	case resume: // it was to be stopped, and it is: its newest snapshot is found by the next start
+		r.evidence(stopped.why.Error())
 	}
 	return r.commitStopped(ctx)
 }

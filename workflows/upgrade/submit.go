@@ -12,23 +12,25 @@ import (
 	"sluice/workflows/internal/flow"
 )
 
-// move makes the new generation the one that may submit. The hold stays until
+// move makes the side's generation the one that may submit. The hold stays until
 // the commit. Cold: the TaskManagers change places now.
 func (r *run) move(ctx workflow.Context) error {
 	r.enter(ctx, job.Submitting)
-	return r.insist(ctx, func() error {
-		return r.step(ctx, "move", "the Lease", func() (string, error) {
-			workers := r.replaceWorkers(ctx)
-			in := r.leaseIn()
-			in.Generation = r.generation
-			state, err := flow.Do(ctx, r.queue, activities.MoveLease, in, fmt.Sprintf("generation %d becomes the writer", r.generation))
-			if err != nil {
-				return "", err
-			}
-			r.state = state
-			r.epoch = state.Epoch + 1
-			return fmt.Sprintf("generation %d is active", r.generation), workers(ctx)
-		})
+	return r.insist(ctx, func() error { return r.moveTo(ctx, r.replaceWorkers) })
+}
+
+func (r *run) moveTo(ctx workflow.Context, replace func(workflow.Context) func(workflow.Context) error) error {
+	return r.step(ctx, "move", "the Lease", func() (string, error) {
+		workers := replace(ctx)
+		in := r.leaseIn()
+		in.Generation = r.side.generation
+		state, err := flow.Do(ctx, r.queue, activities.MoveLease, in, fmt.Sprintf("generation %d becomes the writer", r.side.generation))
+		if err != nil {
+			return "", err
+		}
+		r.state = state
+		r.epoch = state.Epoch + 1
+		return fmt.Sprintf("generation %d is active", r.side.generation), workers(ctx)
 	})
 }
 
@@ -63,18 +65,31 @@ func (r *run) submitAndProve(ctx workflow.Context) error {
 			}
 		}
 		again = true
-		r.enter(ctx, job.Submitting)
-		if err := r.submit(ctx); err != nil {
-			return err
-		}
-		since, err := r.running(ctx)
-		if err != nil {
-			return err
-		}
-		r.enter(ctx, job.Proving)
-		return r.gate(ctx, since)
+		return r.attempt(ctx)
 	})
 }
+
+// attempt is one submission and its proof.
+func (r *run) attempt(ctx workflow.Context) error {
+	back := r.progress.Rollback != nil
+	if !back {
+		r.enter(ctx, job.Submitting)
+	}
+	if err := r.submit(ctx); err != nil {
+		return err
+	}
+	since, err := r.running(ctx)
+	if err != nil {
+		return err
+	}
+	if !back {
+		r.enter(ctx, job.Proving)
+	}
+	return r.gate(ctx, since)
+}
+
+// ofEpoch names a step of one submission: an operation may have several.
+func (r *run) ofEpoch(step string) string { return fmt.Sprintf("%s-e%d", step, r.epoch) }
 
 func (r *run) flinkJobID() string { return job.FlinkJobID(r.target.Identity.UID, r.epoch) }
 
@@ -83,10 +98,10 @@ func (r *run) submit(ctx workflow.Context) error {
 	return r.step(ctx, "submit", "Flink's answer to the submission", func() (string, error) {
 		in := agentapi.SubmitIn{
 			Epoch: r.epoch, FlinkJobID: r.flinkJobID(), RestorePath: r.restore,
-			Spec: r.target.Revision.Spec, Parallelism: r.target.Profile.Parallelism, Tenant: r.target.Identity.Tenant,
+			Spec: r.side.revision.Spec, Parallelism: r.side.parallelism, Tenant: r.target.Identity.Tenant,
 		}
-		out, err := flow.Do(ctx, r.queue, activities.SubmitJob, r.command(r.generation, "submit", agentapi.Command{Kind: agentapi.Submit, Submit: &in}),
-			fmt.Sprintf("submit epoch %d to generation %d", r.epoch, r.generation))
+		out, err := flow.Do(ctx, r.queue, activities.SubmitJob, r.command(r.side.generation, r.ofEpoch("submit"), agentapi.Command{Kind: agentapi.Submit, Submit: &in}),
+			fmt.Sprintf("submit epoch %d to generation %d", r.epoch, r.side.generation))
 		if err != nil {
 			return "", err
 		}
@@ -104,8 +119,8 @@ func (r *run) submit(ctx workflow.Context) error {
 func (r *run) running(ctx workflow.Context) (agentapi.Traces, error) {
 	var out agentapi.AwaitOut
 	err := r.step(ctx, "run", "every vertex RUNNING at its parallelism", func() (_ string, err error) {
-		in := agentapi.AwaitIn{FlinkJobID: r.flinkJobID(), RestorePath: r.restore, Parallelism: r.target.Profile.Parallelism}
-		out, err = flow.Do(ctx, r.queue, activities.AwaitRunning, r.command(r.generation, "await", agentapi.Command{Kind: agentapi.Await, Await: &in}),
+		in := agentapi.AwaitIn{FlinkJobID: r.flinkJobID(), RestorePath: r.restore, Parallelism: r.side.parallelism}
+		out, err = flow.Do(ctx, r.queue, activities.AwaitRunning, r.command(r.side.generation, r.ofEpoch("await"), agentapi.Command{Kind: agentapi.Await, Await: &in}),
 			"wait until it runs from the intended snapshot")
 		if err != nil {
 			return "", err
@@ -128,10 +143,10 @@ func (r *run) gate(ctx workflow.Context, since agentapi.Traces) error {
 	err := r.step(ctx, "checkpoint", "the first checkpoint", func() (string, error) {
 		in := agentapi.CheckpointIn{
 			FlinkJobID: r.flinkJobID(),
-			TriggerID:  job.TriggerID(r.in.Operation, "gate", r.try),
+			TriggerID:  job.TriggerID(r.in.Operation, r.ofEpoch("gate"), r.try),
 			Directory:  r.target.Identity.FS + job.CheckpointDirectory(r.target.Identity.UID),
 		}
-		out, err := flow.Do(ctx, r.queue, activities.TakeCheckpoint, r.command(r.generation, "checkpoint", agentapi.Command{Kind: agentapi.Checkpoint, Checkpoint: &in}),
+		out, err := flow.Do(ctx, r.queue, activities.TakeCheckpoint, r.command(r.side.generation, r.ofEpoch("checkpoint"), agentapi.Command{Kind: agentapi.Checkpoint, Checkpoint: &in}),
 			"the first checkpoint, in the job's own directory")
 		if out.Disabled {
 			return "the job has no checkpoints", err
@@ -150,7 +165,7 @@ func (r *run) gate(ctx workflow.Context, since agentapi.Traces) error {
 	}
 	return r.step(ctx, "soak", fmt.Sprintf("%d s without a restart", seconds), func() (string, error) {
 		in := agentapi.SoakIn{FlinkJobID: r.flinkJobID(), Seconds: seconds, Since: since}
-		_, err := flow.Do(ctx, r.queue, activities.SoakJob, r.command(r.generation, "soak", agentapi.Command{Kind: agentapi.Soak, Soak: &in}),
+		_, err := flow.Do(ctx, r.queue, activities.SoakJob, r.command(r.side.generation, r.ofEpoch("soak"), agentapi.Command{Kind: agentapi.Soak, Soak: &in}),
 			fmt.Sprintf("%d s without a restart", seconds))
 		return "", err
 	})

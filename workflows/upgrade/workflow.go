@@ -1,8 +1,6 @@
 package upgrade
 
 import (
-	"errors"
-
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -36,7 +34,21 @@ type run struct {
 	past         bool // the point of no return lies behind
 	canceled     bool
 	why          string // the cancel's reason
-	retry        bool
+	decision     string // taken by a person, "" while none is
+
+	side        side    // where the next submission goes, and what
+	savepointID int64   // of the savepoint that was taken
+	base        string  // snapshot on which the old revision ended
+	unfit       string  // snapshot from which the old revision doesn't run
+	again       bool    // a person allowed the replay
+	published   *Replay // what the new revision published behind base; nil: nothing
+}
+
+// side is a cluster and what is submitted to it.
+type side struct {
+	generation  int
+	revision    job.Revision
+	parallelism int // 0: the generation's own
 }
 
 // Workflow runs one operation on one job. Its workflow id is the job's lock.
@@ -99,11 +111,32 @@ func (r *run) execute(ctx workflow.Context) error {
 // change is what lies behind the point of no return of a start or upgrade:
 // from here the operation goes forward, or asks.
 func (r *run) change(ctx workflow.Context) error {
-	if r.in.Request.Kind == job.Upgrade {
-		if err := r.stop(ctx); err != nil {
-			return err
-		}
+	r.side = side{r.generation, r.target.Revision, r.target.Profile.Parallelism}
+	if r.in.Request.Kind == job.Start {
+		return r.startUp(ctx)
 	}
+	stopped, err := r.stop(ctx)
+	if err != nil || stopped.verdict == runsOn {
+		return err
+	}
+	switch stopped.verdict {
+	case itEnded:
+		return r.commitItEnded(ctx, stopped.why)
+	case resume:
+		return r.rollback(ctx, stopped.why)
+	}
+	r.base = r.restore
+	if err := r.move(ctx); err != nil {
+		return err
+	}
+	if err := r.attempt(ctx); err != nil {
+		return r.rollback(ctx, err)
+	}
+	return r.commit(ctx)
+}
+
+// startUp submits a job that doesn't run: there is nothing to roll back to.
+func (r *run) startUp(ctx workflow.Context) error {
 	if err := r.move(ctx); err != nil {
 		return err
 	}
@@ -163,11 +196,17 @@ func (r *run) handle(ctx workflow.Context) error {
 	if err != nil {
 		return err
 	}
-	return workflow.SetUpdateHandlerWithOptions(ctx, UpdateRetry, func(_ workflow.Context, reason string) error {
-		r.retry = true
-		r.evidence("retry asked for: " + reason)
+	err = workflow.SetUpdateHandlerWithOptions(ctx, UpdateRetry, func(_ workflow.Context, reason string) error {
+		r.decide(Decision{OptionRetry, reason})
 		return nil
-	}, workflow.UpdateHandlerOptions{Validator: func(string) error { return r.mayRetry() }})
+	}, workflow.UpdateHandlerOptions{Validator: func(string) error { return r.mayDecide(OptionRetry) }})
+	if err != nil {
+		return err
+	}
+	return workflow.SetUpdateHandlerWithOptions(ctx, UpdateDecide, func(_ workflow.Context, d Decision) error {
+		r.decide(d)
+		return nil
+	}, workflow.UpdateHandlerOptions{Validator: func(d Decision) error { return r.mayDecide(d.Option) }})
 }
 
 func (r *run) mayCancel() error {
@@ -179,13 +218,6 @@ func (r *run) mayCancel() error {
 			WithNext("when it waits, read its evidence and retry"))
 	case r.cancelBefore == nil:
 		return ontemporal.Error(failure.New(failure.Refused, "the operation has not begun yet; try again"))
-	}
-	return nil
-}
-
-func (r *run) mayRetry() error {
-	if !r.progress.Retryable {
-		return ontemporal.Error(failure.New(failure.Refused, "the operation doesn't wait for a decision (it is %s)", r.progress.Phase))
 	}
 	return nil
 }
@@ -207,7 +239,7 @@ func (r *run) finish(ctx workflow.Context, err error) (Progress, error) {
 		}
 		// A hold or a cluster that stays behind would block the job for ever.
 		for undoErr := r.undo.Run(ctx); undoErr != nil; undoErr = r.undo.Run(ctx) {
-			if askErr := r.ask(ctx, undoErr); askErr != nil {
+			if _, askErr := r.ask(ctx, undoErr, optionRetry); askErr != nil {
 				break
 			}
 		}
@@ -230,6 +262,3 @@ func (r *run) finish(ctx workflow.Context, err error) (Progress, error) {
 	}
 	return r.progress, nil
 }
-
-// errNotStopped ends an upgrade whose job runs on as if nothing had been.
-var errNotStopped = errors.New("not stopped")

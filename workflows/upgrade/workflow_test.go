@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +35,8 @@ type world struct {
 	state lease.State
 
 	stops    []answer[agentapi.StopOut]
+	posts    []answer[agentapi.SubmitOut]
+	newest   map[string]activities.FindSnapshotOut // by directory; else facts.Checkpoint
 	awaits   []answer[agentapi.AwaitOut]
 	prepare  error
 	submits  []activities.AgentIn
@@ -86,6 +89,16 @@ func newWorld(t *testing.T, request job.Request) *world {
 	return w
 }
 
+// starting is a job that was stopped with a savepoint and is to start again.
+func starting(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t, job.Request{Kind: job.Start})
+	w.state.Intent.Outcome = lease.Finished
+	w.facts.Snapshots = []job.Snapshot{{Epoch: 5, CheckpointID: 7, Path: savepoint}}
+	w.facts.Target.EverSnapshot = true
+	return w
+}
+
 func (w *world) record() {
 	on(w, activities.Claim, func(in activities.ClaimIn) (activities.ClaimOut, error) {
 		return activities.ClaimOut{Won: true, RunID: in.RunID}, nil
@@ -135,6 +148,7 @@ func (w *world) kube() {
 	on(w, activities.ReleaseHold, func(in activities.LeaseIn) (lease.State, error) {
 		return w.change(func(s lease.State) (lease.State, error) { return s.Release(in.Operation, in.Profile) })
 	})
+	on(w, activities.RestoreWorkers, func(activities.GenerationRef) (activities.None, error) { return activities.None{}, nil })
 	on(w, activities.RemoveGeneration, func(in activities.GenerationRef) (activities.None, error) {
 		_, err := w.change(func(s lease.State) (lease.State, error) { return s.Retire(in.Generation) })
 		return activities.None{}, err
@@ -177,7 +191,29 @@ func (w *world) agent() {
 			return s.Intend(lease.Intent{Epoch: in.Command.Submit.Epoch, Generation: in.Generation, Operation: in.Command.Operation,
 				FlinkJobID: in.Command.Submit.FlinkJobID, RestorePath: in.Command.Submit.RestorePath})
 		})
+		if err == nil {
+			_, err = next(&w.posts, agentapi.SubmitOut{})
+		}
+		if err != nil && failure.CodeOf(ontemporal.Failure(err)) == failure.JobFailed {
+			_, _ = w.change(func(s lease.State) (lease.State, error) { return s.Record(s.Epoch, lease.Closed, "") })
+		}
 		return agentapi.SubmitOut{}, err
+	})
+	on(w, activities.CloseSubmission, func(in activities.AgentIn) (agentapi.CloseOut, error) {
+		_, err := w.change(func(s lease.State) (lease.State, error) { return s.Close(in.Command.Operation, in.Command.Close.Epoch) })
+		if err == nil {
+			_, err = w.change(func(s lease.State) (lease.State, error) { return s.Record(s.Epoch, lease.Closed, "") })
+		}
+		return agentapi.CloseOut{Outcome: string(lease.Closed)}, err
+	})
+	on(w, activities.CancelJob, func(in activities.AgentIn) (agentapi.CancelOut, error) {
+		if _, err := w.change(func(s lease.State) (lease.State, error) {
+			return s.Stopping(in.Command.Operation, lease.StopSent{FlinkJobID: in.Command.Cancel.FlinkJobID})
+		}); err != nil {
+			return agentapi.CancelOut{}, err
+		}
+		_, err := w.change(func(s lease.State) (lease.State, error) { return s.Record(s.Epoch, lease.Canceled, "") })
+		return agentapi.CancelOut{JobState: "CANCELED"}, err
 	})
 	on(w, activities.AwaitRunning, func(in activities.AgentIn) (agentapi.AwaitOut, error) {
 		out, err := next(&w.awaits, agentapi.AwaitOut{RestoredPath: in.Command.Await.RestorePath})
@@ -201,7 +237,12 @@ func (w *world) hdfs() {
 	on(w, activities.VerifySnapshot, func(activities.VerifySnapshotIn) (activities.VerifySnapshotOut, error) {
 		return activities.VerifySnapshotOut{CheckpointID: 7}, nil
 	})
-	on(w, activities.FindSnapshot, func(activities.FindSnapshotIn) (activities.FindSnapshotOut, error) {
+	on(w, activities.FindSnapshot, func(in activities.FindSnapshotIn) (activities.FindSnapshotOut, error) {
+		for part, found := range w.newest {
+			if strings.Contains(in.Directory, part) {
+				return found, nil
+			}
+		}
 		return w.facts.Checkpoint, nil
 	})
 }
@@ -221,12 +262,35 @@ func (w *world) progress(t *testing.T) upgrade.Progress {
 
 // update sends an update and keeps whether it was accepted.
 func (w *world) update(name string, accepted *bool) {
+	w.send(name, accepted, "test")
+}
+
+func (w *world) send(name string, accepted *bool, argument any) {
 	w.updates++
 	w.env.UpdateWorkflow(name, fmt.Sprintf("%s-%d", name, w.updates), &testsuite.TestUpdateCallback{
 		OnAccept:   func() { *accepted = true },
 		OnReject:   func(error) { *accepted = false },
 		OnComplete: func(any, error) {},
-	}, "test")
+	}, argument)
+}
+
+const anything = mock.Anything
+
+// stopOf is a stop that found the job ended, with no savepoint.
+func stopOf(w *world, outcome lease.Outcome) func(context.Context, activities.AgentIn) (agentapi.StopOut, error) {
+	return stopEnding(w, outcome, "")
+}
+
+// stopOfSaved is one whose savepoint was complete before.
+func stopOfSaved(w *world, outcome lease.Outcome) func(context.Context, activities.AgentIn) (agentapi.StopOut, error) {
+	return stopEnding(w, outcome, savepoint)
+}
+
+func stopEnding(w *world, outcome lease.Outcome, path string) func(context.Context, activities.AgentIn) (agentapi.StopOut, error) {
+	return func(context.Context, activities.AgentIn) (agentapi.StopOut, error) {
+		_, err := w.change(func(s lease.State) (lease.State, error) { return s.Record(s.Epoch, outcome, path) })
+		return agentapi.StopOut{Savepoint: path, JobState: string(outcome)}, err
+	}
 }
 
 func (w *world) index(call string) int {
@@ -345,41 +409,29 @@ func TestSavepointFailsJobRunsOn(t *testing.T) {
 	require.Empty(t, w.submits)
 }
 
-// Every other row of the stop table asks, and retry reads the table again.
-func TestOtherStopRowsAskAndRetryLooksAgain(t *testing.T) {
-	for name, row := range map[string]agentapi.StopOut{
-		"complete, failed":        {Savepoint: savepoint, JobState: "FAILED"},
-		"complete, still running": {Savepoint: savepoint, JobState: "RUNNING"},
-		"none, failed":            {JobState: "FAILED"},
-		"none, finished":          {JobState: "FINISHED"},
-		"none, canceled":          {JobState: "CANCELED"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, job.Request{Kind: job.Upgrade})
-			w.stops = []answer[agentapi.StopOut]{{out: row}}
-			asked := false
-			w.env.RegisterDelayedCallback(func() {
-				p := w.progress(t)
-				asked = p.Phase == job.Waiting && p.Retryable && len(p.Evidence) > 0 && len(w.submits) == 0
-				var accepted bool
-				w.update(upgrade.UpdateRetry, &accepted)
-			}, time.Hour)
-			if row.JobState == "FINISHED" {
-				w.state.Intent.Outcome = lease.Accepted
-			}
-			w.run()
-			require.NoError(t, w.env.GetWorkflowError())
-			require.True(t, asked, "it must wait with its evidence and without a submission")
-			require.Equal(t, job.Committed, w.progress(t).Phase)
-			require.Len(t, w.submits, 1)
-		})
-	}
+// A savepoint of a job that runs on is no stop: it asks, and retry reads the
+// table again.
+func TestASavepointOfARunningJobAsksAndRetryLooksAgain(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.stops = []answer[agentapi.StopOut]{{out: agentapi.StopOut{Savepoint: savepoint, JobState: "RUNNING"}}}
+	asked := false
+	w.env.RegisterDelayedCallback(func() {
+		p := w.progress(t)
+		asked = p.Phase == job.Waiting && p.Retryable && len(p.Evidence) > 0 && len(w.submits) == 0
+		var accepted bool
+		w.update(upgrade.UpdateRetry, &accepted)
+	}, time.Hour)
+	w.run()
+	require.NoError(t, w.env.GetWorkflowError())
+	require.True(t, asked, "it must wait with its evidence and without a submission")
+	require.Equal(t, job.Committed, w.progress(t).Phase)
+	require.Len(t, w.submits, 1)
 }
 
 // A failed submission is followed, after retry, by a new epoch from the newest
 // snapshot that it left.
 func TestRetryAfterAFailedSubmissionTakesANewEpoch(t *testing.T) {
-	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w := starting(t)
 	w.awaits = []answer[agentapi.AwaitOut]{{err: failure.New(failure.JobFailed, "NullPointerException")}}
 	w.facts.Checkpoint = activities.FindSnapshotOut{Path: "hdfs://nn/chk-9", CheckpointID: 9}
 	w.env.RegisterDelayedCallback(func() {
@@ -413,7 +465,7 @@ func TestAJobThatEndsByItselfIsNotSubmittedAgain(t *testing.T) {
 // The JobManager that took the POST is lost. Retry goes on only when its end is
 // proven and no task can run; then from the newest snapshot, in a new epoch.
 func TestALostJobManagerIsProvenBeforeTheNextSubmission(t *testing.T) {
-	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w := starting(t)
 	lost := failure.New(failure.Unproven, "the JobManager is gone")
 	w.awaits = []answer[agentapi.AwaitOut]{{err: lost}, {err: lost}, {err: lost}}
 	retry := func() {
@@ -444,7 +496,7 @@ func TestALostJobManagerIsProvenBeforeTheNextSubmission(t *testing.T) {
 // A bounded job may finish during its soak, with its JobManager lost: Flink has
 // removed its checkpoints then. From an older snapshot it would repeat everything.
 func TestASubmissionWhoseCheckpointsAreGoneIsNotRepeated(t *testing.T) {
-	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w := starting(t)
 	w.env.OnActivity(activities.SoakJob.Name, mock.Anything, mock.Anything).Return(
 		func(context.Context, activities.AgentIn) (agentapi.SoakOut, error) {
 			return agentapi.SoakOut{}, ontemporal.Error(failure.New(failure.Unknown, "the JobManager doesn't know the job any more"))

@@ -1,0 +1,150 @@
+//go:build scenario
+
+package scenario_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/activities"
+	"sluice/internal/job"
+	. "sluice/testsuite/scenario"
+	"sluice/workflows/upgrade"
+)
+
+// rollbackExact: the new revision fails before it published anything; the old
+// one goes on from the savepoint as if nothing had been.
+func rollbackExact(t *testing.T) {
+	w := Given(t, "faults")
+	w.Apply(V1)
+	w.Run(Request(job.Start))
+	w.Records(300)
+	rare := V2
+	rare.Interval = "10 min"
+	w.Apply(rare)
+	accepted := w.Begin(Request(job.Upgrade))
+	w.AfterActivity(activities.AwaitGeneration.Name)
+	w.ArmAgent(2, "trigger-checkpoint", "before", "refuse")
+	o := w.Wait(accepted.Operation)
+	require.Equal(t, job.Failed, o.Phase, "%+v", o.Progress)
+	require.True(t, o.Progress.Rollback.Exact)
+	require.Equal(t, o.Progress.Savepoint, o.Progress.Rollback.RestorePath)
+	backOnTheOldCluster(t, w)
+	w.Records(900)
+	w.Run(Request(job.Stop))
+	w.GreenAfterRollback("v1")
+}
+
+// rollbackAfterCheckpoint: it published, then it failed in its soak. What it
+// published is in its own newest checkpoint, and the old revision can read it.
+func rollbackAfterCheckpoint(t *testing.T) {
+	w := Given(t, "shop")
+	w.Apply(V1)
+	w.Run(Request(job.Start))
+	w.Records(300)
+	w.Apply(V2.With("--fail-after-seconds", "4"))
+	soak := 20
+	request := job.Request{Kind: job.Upgrade, SoakSeconds: &soak}
+	o := w.Wait(w.Begin(request).Operation)
+	require.Equal(t, job.Failed, o.Phase, "%+v", o.Progress)
+	require.Contains(t, o.Progress.Rollback.RestorePath, "/chk-", "the new revision's own")
+	require.True(t, o.Progress.Rollback.Exact)
+	backOnTheOldCluster(t, w)
+	w.Records(1500)
+	w.Run(Request(job.Stop))
+	w.GreenAfterRollback("v1", "v2")
+}
+
+// rollbackWaits: the way back fails too. The operation waits, open, with its
+// evidence, and goes on at a person's word.
+func rollbackWaits(t *testing.T) {
+	w := Given(t, "faults")
+	w.Apply(V1)
+	w.Run(Request(job.Start))
+	w.Records(300)
+	w.Apply(V2)
+	w.ArmAgent(1, "submit-job", "before", "refuse")
+	accepted := w.Begin(Request(job.Upgrade))
+	w.AfterActivity(activities.AwaitGeneration.Name)
+	w.ArmAgent(2, "submit-job", "before", "refuse")
+	o := w.Wait(accepted.Operation)
+	require.Equal(t, job.Waiting, o.Phase, "%+v", o.Progress)
+	require.Equal(t, []string{upgrade.OptionRetry, upgrade.OptionGiveUp}, optionNames(o.Progress))
+	details, attributes := w.UI()
+	require.Contains(t, details, "a person's decision: retry or give-up")
+	require.Equal(t, string(job.Waiting), attributes["SluicePhase"])
+	path := "/operations/" + accepted.Operation + "/decide"
+	refused := w.Call(http.MethodPost, path, map[string]string{"option": "replay"})
+	require.Equal(t, http.StatusConflict, refused.Status, string(refused.Body))
+	w.Want(http.StatusAccepted, http.MethodPost, path, map[string]string{"option": "retry", "reason": "mended"}, nil)
+	o = w.WaitPast(accepted.Operation, o.Progress.Version)
+	require.Equal(t, job.Failed, o.Phase, "%+v", o.Progress)
+	require.True(t, o.Progress.Rollback.Exact)
+	backOnTheOldCluster(t, w)
+	w.Records(900)
+	w.Run(Request(job.Stop))
+	w.Green("v1")
+}
+
+// savepointFails: no savepoint can be written, and the job runs on as if nothing
+// had been.
+func savepointFails(t *testing.T) {
+	w := Given(t, "shop")
+	w.Apply(V1)
+	w.Run(Request(job.Start))
+	w.Records(300)
+	w.Apply(V2)
+	mend := w.LockSavepoints()
+	failed := w.Fails(Request(job.Upgrade))
+	require.Contains(t, failed.Progress.Failure.Message, "the savepoint failed and the job runs on")
+	require.Equal(t, 1, w.Lease().ActiveGeneration())
+	require.Nil(t, w.Lease().Hold)
+	require.EqualValues(t, 1, w.Lease().Epoch, "never submitted again")
+	mend()
+	w.Records(900)
+	w.Run(Request(job.Upgrade))
+	w.Records(1500)
+	w.Run(Request(job.Stop))
+	w.Green("v1", "v2")
+}
+
+// withoutSavepoint: the same, where the request allows to go on from the newest
+// checkpoint.
+func withoutSavepoint(t *testing.T) {
+	w := Given(t, "shop")
+	w.Apply(V1)
+	w.Run(Request(job.Start))
+	w.Records(300)
+	w.Apply(V2)
+	mend := w.LockSavepoints()
+	request := Request(job.Upgrade)
+	request.WithoutSavepoint = true
+	o := w.Run(request)
+	require.Contains(t, Detail(o.Progress, "newest"), "/chk-")
+	mend()
+	w.Records(900)
+	w.Run(Request(job.Stop))
+	w.GreenAfterRollback("v1", "v2")
+}
+
+func optionNames(p upgrade.Progress) []string {
+	all := make([]string, 0, len(p.Options))
+	for _, o := range p.Options {
+		all = append(all, o.Name)
+	}
+	return all
+}
+
+// backOnTheOldCluster: generation 1 writes again, in a later epoch.
+func backOnTheOldCluster(t *testing.T, w *World) {
+	t.Helper()
+	state := w.Lease()
+	require.Equal(t, 1, state.ActiveGeneration())
+	require.Equal(t, 1, state.Intent.Generation)
+	require.EqualValues(t, 3, state.Epoch)
+	require.Nil(t, state.Hold)
+	w.Until("the failed cluster is gone", time.Minute, func() bool { return !w.Exists(2) })
+}

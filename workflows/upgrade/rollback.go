@@ -1,0 +1,221 @@
+package upgrade
+
+import (
+	"fmt"
+
+	"go.temporal.io/sdk/workflow"
+
+	"sluice/activities"
+	"sluice/internal/agentapi"
+	"sluice/internal/failure"
+	"sluice/internal/job"
+	"sluice/internal/lease"
+	"sluice/workflows/internal/flow"
+)
+
+var (
+	optionReplay = Option{OptionReplay, "roll back to the savepoint; what was published after it is published again"}
+	optionGiveUp = Option{OptionGiveUp, "leave the job stopped; its snapshots stay, and a start goes on from the newest"}
+)
+
+// rollback brings the old revision back, on its own cluster that still stands
+// (DESIGN §4.9). Where that fails too the operation waits, open, for a decision:
+// it never ends with a job silently down.
+func (r *run) rollback(ctx workflow.Context, cause error) error {
+	why := failure.Of(cause)
+	r.progress.Rollback = &Rollback{Why: why.Message}
+	r.evidence("rolling back: " + why.Error())
+	r.enter(ctx, job.RollingBack)
+	for {
+		err := r.back(ctx)
+		if err == nil && r.ended() {
+			return r.commitEnded(ctx)
+		}
+		if err == nil {
+			break
+		}
+		decision, err := r.ask(ctx, err, r.ways()...)
+		if err != nil {
+			return err
+		}
+		switch decision {
+		case OptionReplay:
+			r.again = true
+		case OptionGiveUp:
+			if err := r.insist(ctx, func() error { return r.endLast(ctx) }); err != nil {
+				return err
+			}
+			if err := r.commitGivenUp(ctx); err != nil {
+				return err
+			}
+			return why
+		}
+	}
+	if err := r.commitBack(ctx); err != nil {
+		return err
+	}
+	return why
+}
+
+// ways are what a person may decide while the rollback can't go on.
+func (r *run) ways() []Option {
+	ways := []Option{{OptionRetry, "try the rollback again"}}
+	if r.unfit != "" && !r.again && r.in.Request.Replay != job.ReplayDeny {
+		ways = append(ways, optionReplay)
+	}
+	return append(ways, optionGiveUp)
+}
+
+// back is one try: the submission that is on the Lease now comes to a proven
+// end, then the old revision goes on from the newest snapshot of its lineage.
+func (r *run) back(ctx workflow.Context) error {
+	for {
+		if err := r.endLast(ctx); err != nil || r.ended() {
+			return err
+		}
+		r.side = side{r.old, job.Revision{Number: r.target.Current.Revision, Digest: r.target.Current.Digest, Spec: r.runningSpec()}, 0}
+		if err := r.choose(ctx); err != nil {
+			return err
+		}
+		if err := r.moveTo(ctx, r.bringWorkersBack); err != nil {
+			return err
+		}
+		err := r.attempt(ctx)
+		if err == nil {
+			return nil
+		}
+		code := failure.CodeOf(err)
+		if r.restore == r.base || code != failure.JobFailed && code != failure.Incompatible {
+			return err
+		}
+		// The old revision doesn't run from what the new one left: another snapshot
+		// is looked for, once what was just submitted is over.
+		r.evidence(fmt.Sprintf("the old revision doesn't run from %s: %s", r.restore, failure.Of(err).Message))
+		r.unfit = r.restore
+	}
+}
+
+func (r *run) endLast(ctx workflow.Context) error {
+	return r.step(ctx, "end", "the proven end of the submission on the Lease", func() (string, error) {
+		if err := r.endSubmission(ctx); err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("submission %d: %s", r.state.Intent.Epoch, r.state.Intent.Outcome), nil
+	})
+}
+
+// endSubmission brings the Lease's submission to a proven end, whatever it is
+// doing: one whose answer is unknown is closed, one that runs is canceled, one
+// whose JobManager is lost needs the proof of that.
+func (r *run) endSubmission(ctx workflow.Context) error {
+	read, err := flow.Do(ctx, r.queue, activities.ReadLease, r.leaseIn(), "read the Lease")
+	if err != nil {
+		return err
+	}
+	r.state = read.State
+	intent := r.state.Intent
+	if intent == nil {
+		return failure.New(failure.Refused, "the Lease has no submission any more: somebody changed it")
+	}
+	if intent.Outcome.Over() {
+		return nil
+	}
+	err = r.endBy(ctx, intent)
+	if code := failure.CodeOf(err); code == failure.Unknown || code == failure.Unproven {
+		if proof := r.proveOver(ctx, intent); proof != nil {
+			return proof
+		}
+		if r.state.Intent.Outcome.Over() {
+			return nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	read, err = flow.Do(ctx, r.queue, activities.ReadLease, r.leaseIn(), "read the Lease")
+	r.state = read.State
+	if err == nil && !r.state.Intent.Outcome.Over() {
+		err = failure.New(failure.Unproven, "submission %d is %s: its end isn't on the Lease", intent.Epoch, r.state.Intent.Outcome)
+	}
+	return err
+}
+
+// endBy asks the agent of the submission's generation.
+func (r *run) endBy(ctx workflow.Context, intent *lease.Intent) error {
+	if intent.Outcome == lease.Open {
+		in := agentapi.CloseIn{Epoch: intent.Epoch, FlinkJobID: intent.FlinkJobID}
+		out, err := flow.Do(ctx, r.queue, activities.CloseSubmission, r.command(intent.Generation, fmt.Sprintf("close-e%d", intent.Epoch), agentapi.Command{Kind: agentapi.Close, Close: &in}),
+			fmt.Sprintf("close submission %d: it isn't wanted any more", intent.Epoch))
+		if err != nil || lease.Outcome(out.Outcome) != lease.Accepted {
+			return err
+		}
+	}
+	in := agentapi.CancelIn{FlinkJobID: intent.FlinkJobID}
+	_, err := flow.Do(ctx, r.queue, activities.CancelJob, r.command(intent.Generation, fmt.Sprintf("cancel-e%d", intent.Epoch), agentapi.Command{Kind: agentapi.Cancel, Cancel: &in}),
+		fmt.Sprintf("cancel submission %d; its checkpoints stay", intent.Epoch))
+	return err
+}
+
+// choose sets the snapshot from which the old revision goes on: the newest of
+// the lineage of the submission that ended. What the new revision published
+// behind the savepoint is in its own snapshots; where the old one doesn't run
+// from them only the savepoint is left, and then output is repeated: that takes
+// the policy's or a person's word.
+func (r *run) choose(ctx workflow.Context) error {
+	return r.step(ctx, "choose", "HDFS", func() (string, error) {
+		last := r.state.Intent
+		found, err := flow.Do(ctx, r.queue, activities.FindSnapshot, activities.FindSnapshotIn{Directory: r.checkpoints(last.FlinkJobID)}, "the newest checkpoint of the submission that ended")
+		if err != nil {
+			return "", err
+		}
+		if last.Generation == r.generation && found.Path != "" { // the new revision published
+			r.published = &Replay{From: r.base, To: found.Path, Epoch: last.Epoch, CheckpointID: found.CheckpointID}
+		}
+		path := found.Path
+		if path == "" && r.checkpointed == last.Epoch {
+			return "", failure.New(failure.Unproven, "submission %d left no checkpoint, though it had made one: it may have finished by itself", last.Epoch).
+				WithNext("look at its output and at %s", r.checkpoints(last.FlinkJobID))
+		}
+		if path == "" {
+			path = last.RestorePath
+		}
+		if r.base == "" { // the old job was never stopped in order: its own lineage is all there is
+			r.base = path
+		}
+		if path == r.unfit && path != "" {
+			if r.in.Request.Replay != job.ReplayAllow && !r.again {
+				return "", failure.New(failure.Incompatible, "the old revision doesn't run from the newest snapshot %s; from %s it would publish again what submission %d published", path, r.base, r.published.Epoch).
+					WithNext("decide: sluice op decide %s --option replay, or give-up", r.in.Operation)
+			}
+			path = r.base
+		}
+		if path == "" {
+			return "", failure.New(failure.Refused, "no snapshot is known from which the old revision could go on")
+		}
+		r.restore = path
+		r.progress.Rollback.RestorePath, r.progress.Rollback.Exact, r.progress.Rollback.Replay = path, true, nil
+		if path == r.base && r.published != nil {
+			r.progress.Rollback.Exact, r.progress.Rollback.Replay = false, r.published
+		}
+		_, err = flow.Do(ctx, r.queue, activities.VerifySnapshot, activities.VerifySnapshotIn{Path: path}, "verify the snapshot to go back to")
+		return path, err
+	})
+}
+
+// bringWorkersBack is replaceWorkers the other way round.
+func (r *run) bringWorkersBack(ctx workflow.Context) func(workflow.Context) error {
+	if r.warm() {
+		return func(workflow.Context) error { return nil }
+	}
+	down := flow.Go(ctx, r.queue, activities.ScaleDownWorkers, activities.GenerationRef{Identity: r.target.Identity, Generation: r.generation},
+		fmt.Sprintf("take the TaskManagers of generation %d away", r.generation))
+	up := flow.Go(ctx, r.queue, activities.RestoreWorkers, activities.GenerationRef{Identity: r.target.Identity, Generation: r.old},
+		fmt.Sprintf("make the TaskManagers of generation %d again", r.old))
+	return func(ctx workflow.Context) error {
+		if _, err := down.Get(ctx); err != nil {
+			return err
+		}
+		_, err := up.Get(ctx)
+		return err
+	}
+}

@@ -1,0 +1,224 @@
+package upgrade_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/activities"
+	"sluice/internal/agentapi"
+	"sluice/internal/failure"
+	"sluice/internal/job"
+	"sluice/internal/lease"
+	"sluice/workflows/upgrade"
+)
+
+// decide sends a decision and keeps whether it was accepted.
+func (w *world) decide(option string, accepted *bool) {
+	w.send(upgrade.UpdateDecide, accepted, upgrade.Decision{Option: option, Reason: "test"})
+}
+
+func (w *world) submit(i int) agentapi.SubmitIn { return *w.submits[i].Command.Submit }
+
+var npe = failure.New(failure.JobFailed, "NullPointerException")
+
+// Nothing was published behind the savepoint: the way back is exact.
+func TestRollbackBeforeTheFirstCheckpointIsExact(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.awaits = []answer[agentapi.AwaitOut]{{err: npe}}
+	w.run()
+	require.ErrorContains(t, w.env.GetWorkflowError(), "NullPointerException")
+	p := w.progress(t)
+	require.Equal(t, job.Failed, p.Phase)
+	require.Len(t, w.submits, 2)
+	require.Equal(t, 3, w.submits[1].Generation, "on the old cluster")
+	require.EqualValues(t, 7, w.submit(1).Epoch)
+	require.Equal(t, "sha256:old", w.submit(1).Spec.Artifact)
+	require.Zero(t, w.submit(1).Parallelism, "the old generation's own")
+	require.Equal(t, savepoint, w.submit(1).RestorePath)
+	require.True(t, p.Rollback.Exact)
+	require.Equal(t, 3, w.state.ActiveGeneration())
+	require.Equal(t, lease.Retired, w.state.Standing(4))
+	require.Nil(t, w.state.Hold)
+}
+
+// It published: what it published is in its own newest snapshot.
+func TestRollbackAfterACheckpointGoesOnFromIt(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.awaits = []answer[agentapi.AwaitOut]{{err: npe}}
+	w.newest = map[string]activities.FindSnapshotOut{job.FlinkJobID("U", 6): {Path: "hdfs://nn/chk-9", CheckpointID: 9}}
+	w.run()
+	require.Len(t, w.submits, 2)
+	require.Equal(t, "hdfs://nn/chk-9", w.submit(1).RestorePath)
+	require.True(t, w.progress(t).Rollback.Exact)
+}
+
+// The old revision can't read it: output would be repeated, and that takes a
+// word, the policy's or a person's.
+func TestRollbackThatWouldRepeatOutput(t *testing.T) {
+	chk := map[string]activities.FindSnapshotOut{
+		job.FlinkJobID("U", 6): {Path: "hdfs://nn/chk-9", CheckpointID: 9},
+	}
+	t.Run("allowed", func(t *testing.T) {
+		w := newWorld(t, job.Request{Kind: job.Upgrade, Replay: job.ReplayAllow})
+		w.awaits = []answer[agentapi.AwaitOut]{{err: npe}, {err: npe}}
+		w.newest = chk
+		w.run()
+		require.Equal(t, job.Failed, w.progress(t).Phase)
+		require.Len(t, w.submits, 3)
+		require.Equal(t, savepoint, w.submit(2).RestorePath)
+		require.EqualValues(t, 8, w.submit(2).Epoch)
+		require.Equal(t, &upgrade.Replay{From: savepoint, To: "hdfs://nn/chk-9", Epoch: 6, CheckpointID: 9}, w.progress(t).Rollback.Replay)
+	})
+	t.Run("asked", func(t *testing.T) {
+		w := newWorld(t, job.Request{Kind: job.Upgrade})
+		w.awaits = []answer[agentapi.AwaitOut]{{err: npe}, {err: npe}}
+		w.newest = chk
+		var nonsense, replay bool
+		w.env.RegisterDelayedCallback(func() {
+			require.Equal(t, job.Waiting, w.progress(t).Phase)
+			require.Len(t, w.submits, 2, "nothing more before the word")
+			w.decide("nonsense", &nonsense)
+			w.decide(upgrade.OptionReplay, &replay)
+		}, time.Hour)
+		w.run()
+		require.False(t, nonsense)
+		require.True(t, replay)
+		require.Equal(t, savepoint, w.submit(2).RestorePath)
+		require.False(t, w.progress(t).Rollback.Exact)
+	})
+	t.Run("denied", func(t *testing.T) {
+		w := newWorld(t, job.Request{Kind: job.Upgrade, Replay: job.ReplayDeny})
+		w.awaits = []answer[agentapi.AwaitOut]{{err: npe}, {err: npe}}
+		w.newest = chk
+		var replay, giveUp bool
+		w.env.RegisterDelayedCallback(func() {
+			w.decide(upgrade.OptionReplay, &replay)
+			w.decide(upgrade.OptionGiveUp, &giveUp)
+		}, time.Hour)
+		w.run()
+		require.False(t, replay)
+		require.True(t, giveUp)
+		require.Len(t, w.submits, 2)
+		require.Zero(t, w.state.ActiveGeneration())
+		require.Nil(t, w.state.Hold)
+	})
+}
+
+// The rolled-back job makes checkpoints and fails then: its own lineage counts,
+// never the abandoned branch.
+func TestARollbackThatFailsLaterGoesOnFromItsOwn(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.awaits = []answer[agentapi.AwaitOut]{{err: npe}, {err: npe}}
+	w.newest = map[string]activities.FindSnapshotOut{job.FlinkJobID("U", 7): {Path: "hdfs://nn/own-2", CheckpointID: 2}}
+	w.env.RegisterDelayedCallback(func() {
+		require.Equal(t, job.Waiting, w.progress(t).Phase)
+		var accepted bool
+		w.update(upgrade.UpdateRetry, &accepted)
+	}, time.Hour)
+	w.run()
+	require.Len(t, w.submits, 3)
+	require.Equal(t, savepoint, w.submit(1).RestorePath)
+	require.Equal(t, "hdfs://nn/own-2", w.submit(2).RestorePath)
+	require.Equal(t, 3, w.submits[2].Generation)
+}
+
+// The answer to the POST is unknown: the door is closed before anything else is
+// submitted.
+func TestAnUnknownSubmissionIsClosedBeforeTheRollback(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.posts = []answer[agentapi.SubmitOut]{{err: failure.New(failure.Unknown, "not answered")}}
+	w.run()
+	require.Equal(t, job.Failed, w.progress(t).Phase)
+	require.Len(t, w.submits, 2)
+	require.NotEqual(t, -1, w.index(activities.CloseSubmission.Name))
+	require.Equal(t, 3, w.submits[1].Generation)
+}
+
+// It runs, but not as it must: it is canceled, its checkpoints stay.
+func TestARunningSubmissionIsCanceledBeforeTheRollback(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.posts = []answer[agentapi.SubmitOut]{{}}
+	w.awaits = []answer[agentapi.AwaitOut]{{err: failure.New(failure.Refused, "main overrides the checkpoint directory")}}
+	w.run()
+	require.Equal(t, job.Failed, w.progress(t).Phase)
+	require.Equal(t, 3, w.submits[1].Generation)
+}
+
+// The rows of the stop table in which no savepoint came of it.
+func TestStopTableWithoutSavepoint(t *testing.T) {
+	chk := activities.FindSnapshotOut{Path: "hdfs://nn/chk-4", CheckpointID: 4}
+	ended := func(w *world, outcome lease.Outcome) {
+		w.env.OnActivity(activities.StopJob.Name, anything, anything).Return(stopOf(w, outcome))
+	}
+	t.Run("failed: the old revision comes back from its newest checkpoint", func(t *testing.T) {
+		w := newWorld(t, job.Request{Kind: job.Upgrade})
+		w.facts.Checkpoint = chk
+		ended(w, lease.Failed)
+		w.run()
+		require.Equal(t, job.Failed, w.progress(t).Phase)
+		require.Len(t, w.submits, 1)
+		require.Equal(t, 3, w.submits[0].Generation)
+		require.Equal(t, "hdfs://nn/chk-4", w.submit(0).RestorePath)
+	})
+	t.Run("failed, and allowed: the new revision goes on from it", func(t *testing.T) {
+		w := newWorld(t, job.Request{Kind: job.Upgrade, WithoutSavepoint: true})
+		w.facts.Checkpoint = chk
+		ended(w, lease.Failed)
+		w.run()
+		require.NoError(t, w.env.GetWorkflowError())
+		require.Equal(t, 4, w.submits[0].Generation)
+		require.Equal(t, "hdfs://nn/chk-4", w.submit(0).RestorePath)
+	})
+	t.Run("runs on, and allowed: canceled, then the new revision", func(t *testing.T) {
+		w := newWorld(t, job.Request{Kind: job.Upgrade, WithoutSavepoint: true})
+		w.facts.Checkpoint = chk
+		w.stops = []answer[agentapi.StopOut]{{out: agentapi.StopOut{JobState: "RUNNING", Cause: "disk full"}}}
+		w.run()
+		require.NoError(t, w.env.GetWorkflowError())
+		require.Less(t, w.index(activities.CancelJob.Name), w.index(activities.SubmitJob.Name))
+		require.Equal(t, "hdfs://nn/chk-4", w.submit(0).RestorePath)
+	})
+	t.Run("finished by itself: nothing is started", func(t *testing.T) {
+		w := newWorld(t, job.Request{Kind: job.Upgrade})
+		ended(w, lease.Finished)
+		w.run()
+		require.ErrorContains(t, w.env.GetWorkflowError(), "ended by itself")
+		require.Empty(t, w.submits)
+		require.NotNil(t, w.state.Ended)
+		require.Zero(t, w.state.ActiveGeneration())
+		require.Nil(t, w.state.Hold)
+	})
+	t.Run("restarting when planned: no savepoint is tried", func(t *testing.T) {
+		w := newWorld(t, job.Request{Kind: job.Upgrade, WithoutSavepoint: true})
+		w.facts.Agent.JobState = "RESTARTING"
+		w.facts.Checkpoint = chk
+		w.run()
+		require.NoError(t, w.env.GetWorkflowError())
+		require.Equal(t, -1, w.index(activities.StopJob.Name))
+		require.Equal(t, "hdfs://nn/chk-4", w.submit(0).RestorePath)
+	})
+}
+
+// Complete, but the job failed: the newest snapshot of the epoch, never older
+// than the savepoint (7, by the world's word).
+func TestASavepointOfAJobThatFailed(t *testing.T) {
+	for name, c := range map[string]struct {
+		newest activities.FindSnapshotOut
+		want   string
+	}{
+		"no checkpoint":       {activities.FindSnapshotOut{}, savepoint},
+		"an older one":        {activities.FindSnapshotOut{Path: "hdfs://nn/chk-6", CheckpointID: 6}, savepoint},
+		"one that came after": {activities.FindSnapshotOut{Path: "hdfs://nn/chk-8", CheckpointID: 8}, "hdfs://nn/chk-8"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, job.Request{Kind: job.Upgrade})
+			w.facts.Checkpoint = c.newest
+			w.env.OnActivity(activities.StopJob.Name, anything, anything).Return(stopOfSaved(w, lease.Failed))
+			w.run()
+			require.NoError(t, w.env.GetWorkflowError())
+			require.Equal(t, c.want, w.submit(0).RestorePath)
+		})
+	}
+}
