@@ -121,7 +121,7 @@ func (c *Client) Run(ctx context.Context, jar string, program Program, jobID, sa
 	if savepoint != "" {
 		body["savepointPath"] = savepoint
 		body["allowNonRestoredState"] = false
-		body["claimMode"] = "NO_CLAIM" // 1.20; restoreMode before, gone in 2.x
+		body["claimMode"] = "NO_CLAIM" // since 1.20; "restoreMode" is gone in 2.x
 	}
 	var out struct {
 		JobID string `json:"jobid"`

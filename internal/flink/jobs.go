@@ -144,7 +144,9 @@ func (c *Client) Restarts(ctx context.Context, id string) (int64, error) {
 }
 
 // Exception is the root cause of the job's last failure; "" when it had none.
-// While a job restarts, only its history has it.
+// While a job restarts, only its history has it; Flink 2.x has no other place than
+// that, and a job that failed before it ran (its snapshot can't be restored) isn't
+// in it: then only the job's result has it.
 func (c *Client) Exception(ctx context.Context, id string) (string, error) {
 	var out struct {
 		Root    string `json:"root-exception"`
@@ -158,7 +160,24 @@ func (c *Client) Exception(ctx context.Context, id string) (string, error) {
 	if out.Root == "" && len(out.History.Entries) > 0 {
 		out.Root = out.History.Entries[0].Trace
 	}
+	if err == nil && out.Root == "" {
+		out.Root, err = c.resultFailure(ctx, id)
+	}
 	return RootCause(out.Root), err
+}
+
+// resultFailure is why the job failed; "" while it runs.
+func (c *Client) resultFailure(ctx context.Context, id string) (string, error) {
+	var out struct {
+		Result struct {
+			Failure *thrown `json:"failure-cause"`
+		} `json:"job-execution-result"`
+	}
+	err := c.get(ctx, "/jobs/"+id+"/execution-result", &out)
+	if out.Result.Failure == nil {
+		return "", err
+	}
+	return out.Result.Failure.Trace, err
 }
 
 // Cancel cancels the job.

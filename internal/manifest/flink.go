@@ -34,8 +34,8 @@ const (
 const longestWait = 7 * 24 * time.Hour
 
 // FlinkOptions is the configuration of a generation's cluster: defaults, then
-// the revision's options, then what the platform owns. Valid for Flink 1.20
-// (names and types read from 1.20.5's ConfigOptions).
+// the revision's options, then what the platform owns. What isn't in scheduler.go
+// has the same name and type in 1.20.5's and 2.3.0's ConfigOptions.
 func (in Input) FlinkOptions() (map[string]string, error) {
 	options := map[string]string{
 		// A job without an interval has no checkpoints and loses everything.
@@ -58,7 +58,7 @@ func (in Input) FlinkOptions() (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, part := range []map[string]string{in.addressOptions(), in.safetyOptions(), speedOptions, memory} {
+	for _, part := range []map[string]string{in.addressOptions(), in.safetyOptions(), in.schedulerOptions(), speedOptions, memory} {
 		maps.Copy(options, part)
 	}
 	return options, nil

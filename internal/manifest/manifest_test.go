@@ -46,7 +46,10 @@ func TestGolden(t *testing.T) {
 	rocksDB := sample()
 	rocksDB.Revision.Spec.Options = map[string]string{"state.backend.type": "rocksdb"}
 	rocksDB.Platform.PullPolicy = "Never"
-	for name, in := range map[string]Input{"generation": sample(), "rocksdb": rocksDB} {
+	two := sample()
+	two.Revision.Spec.Engine.Version = "2.3.0"
+	two.Platform.EngineImage = "sluice/flink:2.3.0"
+	for name, in := range map[string]Input{"generation": sample(), "rocksdb": rocksDB, "flink-2": two} {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, in.Check())
 			golden(t, name+".yaml", render(t, in))

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"strings"
 
 	"sluice/internal/job"
 )
@@ -102,8 +103,8 @@ func CheckProfile(spec job.Spec, profile job.Profile) error {
 func usesRocksDB(spec job.Spec) bool {
 	for _, key := range []string{"state.backend.type", "state.backend"} {
 		if value, set := spec.Options[key]; set {
-			return value == "rocksdb" || value == "org.apache.flink.contrib.streaming.state.RocksDBStateBackendFactory" ||
-				value == "org.apache.flink.contrib.streaming.state.EmbeddedRocksDBStateBackendFactory"
+			return value == "rocksdb" || strings.HasSuffix(value, "RocksDBStateBackendFactory") || // its package changed in 2.0
+				value == "forst" || strings.HasSuffix(value, "ForStStateBackendFactory") // 2.x; lives in managed memory too
 		}
 	}
 	return false

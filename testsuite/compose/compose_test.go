@@ -29,7 +29,7 @@ func load(t *testing.T) *types.Project {
 
 func TestEverythingIsThere(t *testing.T) {
 	project := load(t)
-	for _, name := range []string{"mysql", "temporal", "temporal-ui", "namenode", "datanode", "kafka", "hive-metastore", "hiveserver2", "kubernetes", "api", "worker", "agent", "flink"} {
+	for _, name := range []string{"mysql", "temporal", "temporal-ui", "namenode", "datanode", "kafka", "hive-metastore", "hiveserver2", "kubernetes", "api", "worker", "agent", "flink", "flink-2"} {
 		if _, err := project.GetService(name); err != nil {
 			t.Error(err)
 		}

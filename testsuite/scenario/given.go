@@ -19,6 +19,7 @@ type Version struct {
 	Rate   int      // records a second; 0: 200
 	Extra  []string // further arguments
 	Digest string   // instead of pushing Jar
+	Engine string   // version of Flink; "": 1.20.5
 	// Interval between checkpoints; "": 2 s.
 	Interval string
 }
@@ -32,6 +33,12 @@ var (
 // With adds arguments.
 func (v Version) With(extra ...string) Version {
 	v.Extra = append(append([]string{}, v.Extra...), extra...)
+	return v
+}
+
+// On is the same on another version of Flink.
+func (v Version) On(flink string) Version {
+	v.Engine = flink
 	return v
 }
 
@@ -73,7 +80,11 @@ func (w *World) Apply(v Version) int {
 	a = w.Call(http.MethodPut, "/jobs/"+w.Name, body)
 	require.Contains(w.T, []int{http.StatusOK, http.StatusCreated}, a.Status, string(a.Body))
 	number := w.newest()
-	w.Say("applied %s as revision %d of %s/%s", v.Jar, number, w.Tenant, w.Name)
+	on := ""
+	if v.Engine != "" {
+		on = " on Flink " + v.Engine
+	}
+	w.Say("applied %s%s as revision %d of %s/%s", v.Jar, on, number, w.Tenant, w.Name)
 	return number
 }
 
@@ -104,9 +115,13 @@ func (w *World) Spec(v Version, artifact string) job.Spec {
 	if interval == "" {
 		interval = "2 s"
 	}
+	engine := job.Engine{Name: "flink", Version: "1.20.5"}
+	if v.Engine != "" {
+		engine.Version = v.Engine
+	}
 	hdfs := "hdfs://" + env(w.T, "SLUICE_HDFS")
 	return job.Spec{
-		Engine: job.Engine{Name: "flink", Version: "1.20.5"}, Artifact: artifact, EntryClass: "io.sluice.jobs.Counter",
+		Engine: engine, Artifact: artifact, EntryClass: "io.sluice.jobs.Counter",
 		Arguments: append([]string{"--output", hdfs + w.Output(), "--trace", hdfs + w.Trace(), "--rate", strconv.Itoa(rate)}, v.Extra...),
 		Options:   map[string]string{"execution.checkpointing.interval": interval},
 	}

@@ -45,8 +45,12 @@ func (r *run) plan(ctx workflow.Context) error {
 		r.restore = plan.RestorePath
 		if r.restore != "" {
 			// The moment of use is near: a snapshot that is gone must be known before anything is made.
-			if _, err := flow.Do(ctx, r.queue, activities.VerifySnapshot, activities.VerifySnapshotIn{Path: r.restore}, "verify the snapshot to start from"); err != nil {
+			found, err := flow.Do(ctx, r.queue, activities.VerifySnapshot, activities.VerifySnapshotIn{Path: r.restore}, "verify the snapshot to start from")
+			if err != nil {
 				return "", snapshotUnusable(r.restore, err)
+			}
+			if err := mustReadFormat(r.target.Revision.Spec.Engine, r.restore, found.Version); err != nil {
+				return "", err
 			}
 		}
 		return plan.Restore + ", plan " + plan.Digest[:19], nil
@@ -195,6 +199,9 @@ func planStart(f Facts, plan *Plan) error {
 	if err != nil {
 		return err
 	}
+	if err := mustReadSnapshot(f, path); err != nil {
+		return err
+	}
 	plan.To = to(f)
 	plan.RestorePath, plan.Restore = path, path
 	if path == "" {
@@ -263,6 +270,9 @@ func planUpgrade(f Facts, plan *Plan) error {
 	if f.Target.Current.Revision == f.Target.Revision.Number && f.Target.Current.Profile == f.Target.Profile.Name && f.Target.Current.ProfileDigest == f.Target.Profile.Digest() {
 		return failure.New(failure.Conflict, "revision %d with profile %q is what runs already", f.Target.Revision.Number, f.Target.Profile.Name).
 			WithNext("apply a change first (sluice apply -f), or name another revision or profile")
+	}
+	if err := mustReadState(f); err != nil {
+		return err
 	}
 	plan.To = to(f)
 	plan.Strategy = job.Warm

@@ -1,6 +1,7 @@
 // Package flinktest gives contract tests a real Flink session cluster: the one
 // at SLUICE_FLINK, or one JobManager and one TaskManager of two slots in plain
-// JVMs on loopback, from the jars that the stack has downloaded. Tests only.
+// JVMs on loopback, from the jars that the stack has downloaded: those of 1.20, or
+// of the line that SLUICE_FLINK_LINE names. Tests only.
 package flinktest
 
 import (
@@ -79,9 +80,8 @@ web.refresh-interval: 50
 web.upload.dir: %[3]s/upload
 io.tmp.dirs: %[3]s/tmp
 jobmanager.scheduler: adaptive
-jobmanager.adaptive-scheduler.scaling-interval.min: 0 s
-jobmanager.adaptive-scheduler.max-delay-for-scale-trigger: 0 s
-jobmanager.adaptive-scheduler.resource-stabilization-timeout: 0 s
+jobmanager.adaptive-scheduler.%[5]s: 0 s
+jobmanager.adaptive-scheduler.%[6]s: 3 s
 execution.checkpointing.interval: 2 s
 execution.checkpointing.dir: hdfs://%[4]s/data/flinktest/checkpoints
 execution.checkpointing.externalized-checkpoint-retention: RETAIN_ON_CANCELLATION
@@ -90,6 +90,20 @@ restart-strategy.fixed-delay.attempts: 2
 restart-strategy.fixed-delay.delay: 200 ms
 flink.hadoop.dfs.client.block.write.locateFollowingBlock.initial.delay.ms: "10"
 `
+
+const defaultLine = "1.20"
+
+// line is the Flink that is started, and how it calls the scheduler's waits
+// between two rescales and for a job's missing slots.
+func line() (name, rescale, start string) {
+	if name = os.Getenv("SLUICE_FLINK_LINE"); name == "" {
+		name = defaultLine
+	}
+	if strings.HasPrefix(name, "1.") {
+		return name, "scaling-interval.min", "resource-stabilization-timeout"
+	}
+	return name, "executing.cooldown-after-rescaling", "submission.resource-stabilization-timeout"
+}
 
 const logging = `
 rootLogger.level = INFO
@@ -102,7 +116,8 @@ appender.console.layout.pattern = %d{HH:mm:ss,SSS} %-5p %c{1} %m%n
 
 func start() (*cluster, error) {
 	c := &cluster{}
-	classpath, err := jars()
+	name, rescale, wait := line()
+	classpath, err := jars(name)
 	if err != nil {
 		return c, err
 	}
@@ -121,7 +136,7 @@ func start() (*cluster, error) {
 	err = errors.Join(
 		os.Mkdir(filepath.Join(c.directory, "tmp"), 0o700),
 		os.Mkdir(filepath.Join(c.directory, "upload"), 0o700),
-		os.WriteFile(filepath.Join(c.directory, "config.yaml"), fmt.Appendf(nil, config, rest, rpc, c.directory, os.Getenv("SLUICE_HDFS")), 0o600), //nolint:gosec // a directory of our own making
+		os.WriteFile(filepath.Join(c.directory, "config.yaml"), fmt.Appendf(nil, config, rest, rpc, c.directory, os.Getenv("SLUICE_HDFS"), rescale, wait), 0o600), //nolint:gosec // a directory of our own making
 		os.WriteFile(filepath.Join(c.directory, "log4j.properties"), []byte(logging), 0o600),
 		c.jvm("jobmanager", classpath, "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint", "-Djobmanager.memory.heap.size=256m",
 			"-Djobmanager.memory.off-heap.size=64m", "-Djobmanager.memory.jvm-metaspace.size=192m", "-Djobmanager.memory.jvm-overhead.min=64m", "-Djobmanager.memory.jvm-overhead.max=64m"),
@@ -136,8 +151,8 @@ func start() (*cluster, error) {
 	return c, c.ready()
 }
 
-// jars is Flink's class path in the stack's cache, without SQL.
-func jars() (string, error) {
+// jars is the class path of a line of Flink in the stack's cache, without SQL.
+func jars(line string) (string, error) {
 	cache := os.Getenv("SLUICE_CACHE")
 	if cache == "" {
 		root, err := os.UserCacheDir()
@@ -147,7 +162,7 @@ func jars() (string, error) {
 		cache = filepath.Join(root, "sluice")
 	}
 	var found []string
-	for _, pattern := range []string{"download/flink-1.20.*/lib/*.jar", "download/hadoop-client-*/*.jar"} {
+	for _, pattern := range []string{"download/flink-" + line + ".*/lib/*.jar", "download/hadoop-client-*/*.jar"} {
 		files, err := filepath.Glob(filepath.Join(cache, pattern))
 		if err != nil || len(files) == 0 {
 			return "", fmt.Errorf("no %s in %s: `make stack-up` downloads them", pattern, cache)

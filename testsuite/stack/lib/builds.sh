@@ -66,6 +66,13 @@ hadoop_client_make() {
 download_hadoop_client() { cached download hadoop-client "$HADOOP_CLIENT_VERSION-${HADOOP_CLIENT_JARS_SHA256:0:12}" hadoop_client_make; }
 
 # ---- Flink: only the parts of the distribution that an image needs are kept
+# All of Flink's functions, here, in flink.sh and in images.sh, are about one version: with_flink says which.
+with_flink() { # version command...
+  local FLINK_VERSION=$1 pin=FLINK_${1//./_}_SDIST_SHA256
+  local FLINK_SDIST_SHA256=${!pin:?"versions.env has no $pin"}
+  shift
+  "$@"
+}
 flink_dist() { cache_path download flink "$FLINK_VERSION-${FLINK_SDIST_SHA256:0:12}"; }
 flink_make() {
   local file=apache_flink_libraries-$FLINK_VERSION.tar.gz sdist
@@ -76,7 +83,7 @@ flink_make() {
         -d "$1/pip" "apache-flink-libraries==$FLINK_VERSION" )
     sdist=$(ls "$1"/pip/*.tar.gz)
     sha256sum --status -c <<<"$FLINK_SDIST_SHA256  $sdist" ||
-      { say "$(basename "$sdist") has the digest $(digest <"$sdist"), versions.env says FLINK_SDIST_SHA256=$FLINK_SDIST_SHA256"; return 1; }
+      { say "$(basename "$sdist") has the digest $(digest <"$sdist"), versions.env says $FLINK_SDIST_SHA256"; return 1; }
   fi
   tar -xzf "$sdist" -C "$1" --strip-components=2 --wildcards '*/deps/lib/*' '*/deps/plugins/metrics-prometheus/*' \
     '*/deps/opt/flink-sql-client-*'

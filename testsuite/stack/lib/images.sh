@@ -50,8 +50,26 @@ image_root() { # pause: a directory that holds the program alone
 # ctr names the image by its archive's file: pause.tar, flink-1.20.5.tar, ...
 PAUSE_ARCHIVE=$OCI/pause-1.tar
 
-# ---- the engine
-FLINK_ARCHIVE=$OCI/flink-$FLINK_VERSION.tar
+# ---- the engines
+flink_tasks() { # hint for a download, hint for an image
+  local version before=
+  for version in $FLINK_VERSIONS; do
+    task "flink-$version-download" packages "$1" with_flink "$version" download_flink
+    # One after the other: each runs a small cluster to see which classes it loads.
+    task "flink-$version-image" "image-tool userland hadoop-client flink-$version-download $before" "$2" with_flink "$version" flink_image
+    before=flink-$version-image
+  done
+}
+flink_import_tasks() { # needs hint
+  local version
+  for version in $FLINK_VERSIONS; do
+    task "flink-$version-import" "$1 flink-$version-image" "$2" images_import "$(flink_oci "$version")"
+  done
+}
+flink_oci() { # version...
+  local version
+  for version; do printf '%s\n' "$OCI/flink-$version.tar"; done
+}
 flink_key() {
   { userland_key; printf '%s ' "$FLINK_SDIST_SHA256" "$HADOOP_CLIENT_JARS_SHA256"; cat "$STACK_DIR"/flink/conf/* "$STACK_DIR/flink/cds.sh" "$STACK_DIR/lib/flink.sh"; tool_key image; } | digest | short
 }

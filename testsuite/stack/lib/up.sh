@@ -53,9 +53,8 @@ stack_up() {
     task image-tool "" "$offline_hint" build_image_tool
     task pause-image "image-tool" "remove $OCI and run 'stack up' again" pause_up
     task userland packages "see the log above" build_userland
-    task flink-download packages "$offline_hint" download_flink
     task hadoop-client "" "$offline_hint" download_hadoop_client
-    task flink-image "image-tool userland flink-download hadoop-client" "remove $OCI and run 'stack up' again" flink_image
+    flink_tasks "$offline_hint" "remove $OCI and run 'stack up' again"
     task certificates packages "remove $PKI and run 'stack up' again" pki_up
     task containerd "network pause-image" "see $LOG/containerd.log; 'stack down', then 'stack up' again" containerd_up
     task etcd "kubernetes-build network" "see $LOG/etcd.log; 'stack down --purge' forgets a broken store" etcd_up
@@ -64,7 +63,7 @@ stack_up() {
     task kube-proxy kube-apiserver "see $LOG/kube-proxy.log: nftables must be usable (nft list ruleset)" proxy_up
     task coredns kube-apiserver "see $LOG/coredns.log" coredns_up
     task kubelet "kube-apiserver containerd" "see $LOG/kubelet.log" kubelet_up
-    task flink-import "containerd flink-image" "see $LOG/containerd.log; is the disk full?" images_import "$FLINK_ARCHIVE"
+    flink_import_tasks containerd "see $LOG/containerd.log; is the disk full?"
     if platform_present; then
       task platform-images "image-tool packages" "never fails here" platform_try
       task platform-import "containerd platform-images" "see $LOG/containerd.log; is the disk full?" platform_import
@@ -154,18 +153,18 @@ stack_images() { # [--oci DIR]
   task image-tool packages "$hint" build_image_tool
   task pause-image image-tool "$hint" pause_up
   task userland packages "$hint" build_userland
-  task flink-download packages "$hint" download_flink
   task hadoop-client packages "$hint" download_hadoop_client
-  task flink-image "image-tool userland flink-download hadoop-client" "$hint" flink_image
+  flink_tasks "$hint" "$hint"
   task platform-images image-tool "$hint" platform_images
   if alive containerd; then
-    task flink-import flink-image "$hint" images_import "$FLINK_ARCHIVE"
+    flink_import_tasks "" "$hint"
     task platform-import platform-images "$hint" platform_import
   fi
   run_tasks || return 1
   if [ -n "$oci" ]; then
     mkdir -p "$oci"
-    for archive in "$FLINK_ARCHIVE" $(platform_archives); do cp "$archive" "$oci/"; done
+    # shellcheck disable=SC2086
+    for archive in $(flink_oci $FLINK_VERSIONS) $(platform_archives); do cp "$archive" "$oci/"; done
     cp "$(images_env)" "$oci/images.env"
     say "archives and images.env are in $oci; on each node: ctr -n k8s.io images import FILE"
   fi
