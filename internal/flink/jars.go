@@ -92,9 +92,15 @@ func (p Program) body() map[string]any {
 
 // Node is a vertex of a job graph.
 type Node struct {
-	ID          string `json:"id"`
-	Description string `json:"description"`
-	Parallelism int    `json:"parallelism"`
+	ID          string  `json:"id"`
+	Description string  `json:"description"`
+	Parallelism int     `json:"parallelism"`
+	Inputs      []Input `json:"inputs"`
+}
+
+// Input is where a vertex reads from.
+type Input struct {
+	ID string `json:"id"`
 }
 
 // Plan runs main to build the job graph, and nothing else. A main that throws is
