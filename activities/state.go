@@ -13,8 +13,8 @@ type ReadStateOut struct {
 	CheckpointID int64            `json:"checkpointId,omitempty"`
 	Version      int32            `json:"version,omitempty"`   // of the metadata's format
 	Operators    []StoredOperator `json:"operators,omitempty"` // those with state first
-	Omitted      int              `json:"omitted,omitempty"`   // operators left out: MaxOperators is reached
-	OmittedState int              `json:"omittedState,omitempty"`
+	Omitted      int              `json:"omitted,omitempty"`   // operators left out: agentapi.MaxOperators is reached
+	OmittedState int              `json:"omittedState,omitempty"` // of them, those with state
 }
 
 // StoredOperator is one operator in a snapshot. Field names are short: a
@@ -28,11 +28,3 @@ type StoredOperator struct {
 	State          bool   `json:"state,omitempty"`
 	Bytes          int64  `json:"bytes,omitempty"`
 }
-
-// Limits of a list of operators in a payload, which keep it below 200 KiB: names
-// are cut, and above MaxNamedOperators left out.
-const (
-	MaxOperators      = 1500
-	MaxNamedOperators = 500
-	MaxOperatorName   = 80 // bytes
-)

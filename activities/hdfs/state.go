@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sluice/activities"
+	"sluice/internal/agentapi"
 	"sluice/internal/failure"
 	"sluice/internal/snapshot"
 )
@@ -62,9 +63,9 @@ func Summarize(s snapshot.Snapshot) activities.ReadStateOut {
 		}
 		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), strings.Compare(a.ID, b.ID))
 	})
-	named := len(s.Operators) <= activities.MaxNamedOperators
+	named := len(s.Operators) <= agentapi.MaxNamedOperators
 	for i, o := range s.Operators {
-		if i >= activities.MaxOperators {
+		if i >= agentapi.MaxOperators {
 			out.Omitted++
 			if o.HasState() {
 				out.OmittedState++
@@ -73,16 +74,9 @@ func Summarize(s snapshot.Snapshot) activities.ReadStateOut {
 		}
 		stored := activities.StoredOperator{ID: o.ID, Parallelism: o.Parallelism, MaxParallelism: o.MaxParallelism, State: o.HasState(), Bytes: o.Bytes}
 		if named {
-			stored.UID, stored.Name = short(o.UID), short(o.Name)
+			stored.UID, stored.Name = agentapi.OperatorName(o.UID), agentapi.OperatorName(o.Name)
 		}
 		out.Operators = append(out.Operators, stored)
 	}
 	return out
-}
-
-func short(text string) string {
-	if len(text) > activities.MaxOperatorName {
-		text = strings.ToValidUTF8(text[:activities.MaxOperatorName], "") + "…"
-	}
-	return text
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"sluice/activities"
+	"sluice/internal/agentapi"
 	"sluice/internal/snapshot"
 )
 
@@ -27,7 +27,7 @@ func TestSummarize(t *testing.T) {
 			s.Operators = append(s.Operators, o)
 		}
 		out := Summarize(s)
-		require.Len(t, out.Operators, min(operators, activities.MaxOperators))
+		require.Len(t, out.Operators, min(operators, agentapi.MaxOperators))
 		require.Equal(t, operators, len(out.Operators)+out.Omitted)
 		require.Zero(t, out.OmittedState)
 		state := 0
