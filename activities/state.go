@@ -11,9 +11,9 @@ type ReadStateIn struct {
 type ReadStateOut struct {
 	Path         string           `json:"path,omitempty"`
 	CheckpointID int64            `json:"checkpointId,omitempty"`
-	Version      int32            `json:"version,omitempty"`   // of the metadata's format
-	Operators    []StoredOperator `json:"operators,omitempty"` // those with state first
-	Omitted      int              `json:"omitted,omitempty"`   // operators left out: agentapi.MaxOperators is reached
+	Version      int32            `json:"version,omitempty"`      // of the metadata's format
+	Operators    []StoredOperator `json:"operators,omitempty"`    // those with state first
+	Omitted      int              `json:"omitted,omitempty"`      // operators left out: agentapi.MaxOperators is reached
 	OmittedState int              `json:"omittedState,omitempty"` // of them, those with state
 }
 
@@ -26,5 +26,6 @@ type StoredOperator struct {
 	Parallelism    int    `json:"p"`
 	MaxParallelism int    `json:"max"`
 	State          bool   `json:"state,omitempty"`
+	Bound          bool   `json:"bound,omitempty"` // Flink refuses more than MaxParallelism
 	Bytes          int64  `json:"bytes,omitempty"`
 }

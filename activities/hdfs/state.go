@@ -72,7 +72,7 @@ func Summarize(s snapshot.Snapshot) activities.ReadStateOut {
 			}
 			continue
 		}
-		stored := activities.StoredOperator{ID: o.ID, Parallelism: o.Parallelism, MaxParallelism: o.MaxParallelism, State: o.HasState(), Bytes: o.Bytes}
+		stored := activities.StoredOperator{ID: o.ID, Parallelism: o.Parallelism, MaxParallelism: o.MaxParallelism, State: o.HasState(), Bytes: o.Bytes, Bound: o.Collected > 0}
 		if named {
 			stored.UID, stored.Name = agentapi.OperatorName(o.UID), agentapi.OperatorName(o.Name)
 		}

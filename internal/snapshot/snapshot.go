@@ -28,7 +28,8 @@ type Operator struct {
 	Name           string // the same
 	Parallelism    int
 	MaxParallelism int
-	Subtasks       int   // that left state
+	Collected      int   // subtasks that answered: an operator in a task without any state has none
+	Subtasks       int   // of them, those that left state
 	Bytes          int64 // of all its state, as far as the metadata says
 	Coordinator    bool  // a coordinator's state, for example a source's splits
 }
@@ -141,6 +142,7 @@ func (r *reader) operator() Operator {
 	if subtasks < 0 { // fully finished: nothing follows
 		return o
 	}
+	o.Collected = int(subtasks)
 	r.times(subtasks, "subtasks", func() {
 		if r.int() < 0 { // a finished subtask
 			return

@@ -184,7 +184,7 @@ func TestParse(t *testing.T) {
 		data, size, subtasks := metadata(version)
 		s, err := snapshot.Parse(iotest.OneByteReader(bytes.NewReader(data)))
 		require.NoError(t, err, version)
-		first := snapshot.Operator{ID: hexA, Parallelism: subtasks, MaxParallelism: 128, Subtasks: subtasks - 1, Bytes: size}
+		first := snapshot.Operator{ID: hexA, Parallelism: subtasks, MaxParallelism: 128, Collected: subtasks, Subtasks: subtasks - 1, Bytes: size}
 		if version >= 5 {
 			first.Name, first.UID = "count", "count-uid"
 		}
@@ -192,7 +192,7 @@ func TestParse(t *testing.T) {
 			first,
 			{ID: hexB, Parallelism: 1, MaxParallelism: 1, Bytes: 3, Coordinator: true},
 			{ID: hexB, Parallelism: 2, MaxParallelism: 128},
-			{ID: hexB, Parallelism: 2, MaxParallelism: 128},
+			{ID: hexB, Parallelism: 2, MaxParallelism: 128, Collected: 1},
 		}
 		require.Equal(t, snapshot.Snapshot{Version: int32(version), CheckpointID: 7, Operators: want}, s)
 		require.True(t, s.Operators[0].HasState())

@@ -84,6 +84,7 @@ func (r *run) submit(ctx workflow.Context) error {
 		in := agentapi.SubmitIn{
 			Epoch: r.epoch, FlinkJobID: r.flinkJobID(), RestorePath: r.restore,
 			Spec: r.target.Revision.Spec, Parallelism: r.target.Profile.Parallelism, Tenant: r.target.Identity.Tenant,
+			AllowStateLoss: r.in.Request.AllowStateLoss,
 		}
 		out, err := flow.Do(ctx, r.queue, activities.SubmitJob, r.command(r.generation, "submit", agentapi.Command{Kind: agentapi.Submit, Submit: &in}),
 			fmt.Sprintf("submit epoch %d to generation %d", r.epoch, r.generation))
