@@ -2,8 +2,11 @@ package flink
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -125,4 +128,34 @@ func TestOperatorsSaysWhenItCantTell(t *testing.T) {
 	still := []Node{{ID: other, Description: "a<br/>+- b<br/>"}}
 	_, err = operators(still, still)
 	require.ErrorContains(t, err, "keeps chaining on")
+}
+
+// What Flink itself says: /plan with and without chains, and the ids of all
+// operators from the job graph's own list (JobVertex.getOperatorIDs), which REST
+// doesn't give. The program has chains, branches, a union, two inputs and sinks.
+func TestOperatorsAgainstFlinksJobGraphs(t *testing.T) {
+	files, err := filepath.Glob("testdata/ids-*.json")
+	require.NoError(t, err)
+	require.Len(t, files, 4)
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		var flink struct {
+			Chained, Single []Node
+			IDs             []string
+		}
+		require.NoError(t, json.Unmarshal(data, &flink))
+		found, err := operators(flink.Chained, flink.Single)
+		require.NoError(t, err, file)
+		ids := make([]string, len(found))
+		generated := 0
+		for i, o := range found {
+			ids[i] = o.ID
+			if o.Generated {
+				generated++
+			}
+		}
+		require.ElementsMatch(t, flink.IDs, ids, file)
+		require.Greater(t, generated, len(ids)/2, file)
+	}
 }
