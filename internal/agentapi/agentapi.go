@@ -221,4 +221,6 @@ type State struct {
 	// run by Flink's word; every TaskManager's container has ended, or is
 	// registered with all slots free.
 	Idle bool `json:"idle,omitempty"`
+	// Vertices of the job: the names of the operators that head its chains.
+	Vertices []Vertex `json:"vertices,omitempty"`
 }

@@ -26,7 +26,7 @@ func incompatibleState(t *testing.T) {
 	w.Apply(V2.With("--incompatible-state"))
 	o := w.Fails(Request(job.Upgrade))
 	require.Equal(t, failure.Incompatible, o.Progress.Failure.Code)
-	require.Contains(t, o.Progress.Failure.Message, countID)
+	require.Contains(t, o.Progress.Failure.Message, `"count" (id `+countID)
 	require.Contains(t, o.Progress.Failure.Next, "allowStateLoss")
 	state := o.Progress.Plan.State
 	require.Equal(t, 1, state.Lost.Total)

@@ -66,17 +66,25 @@ func (o StateOperator) String() string {
 }
 
 // Compare is Flink's own rule (Checkpoints.loadAndValidateCheckpoint,
-// StateAssignmentOperation.checkParallelismPreconditions), applied before the stop.
-func Compare(graph []agentapi.Operator, stored activities.ReadStateOut) StateComparison {
+// StateAssignmentOperation.checkParallelismPreconditions), applied before the
+// stop. running are the heads of what runs: names, where the snapshot has none.
+func Compare(graph []agentapi.Operator, stored activities.ReadStateOut, running []agentapi.Vertex) StateComparison {
 	c := StateComparison{Snapshot: stored.Path, CheckpointID: stored.CheckpointID}
 	inGraph := map[string]agentapi.Operator{}
 	for _, o := range graph {
 		inGraph[o.ID] = o
 	}
+	ran := map[string]string{}
+	for _, v := range running {
+		ran[v.ID] = v.Name
+	}
 	inSnapshot := map[string]bool{}
 	for _, s := range stored.Operators {
 		inSnapshot[s.ID] = true
 		o := StateOperator{ID: s.ID, UID: s.UID, Name: s.Name, Parallelism: s.Parallelism, MaxParallelism: s.MaxParallelism, Bytes: s.Bytes}
+		if o.Name == "" {
+			o.Name = ran[s.ID]
+		}
 		now, kept := inGraph[s.ID]
 		if kept {
 			o.Parallelism = now.Parallelism
@@ -188,6 +196,10 @@ func plain(text string) string {
 	return strings.NewReplacer("`", "'", "\n", " ", "\r", " ", "*", "∗", "<", "‹", ">", "›").Replace(text)
 }
 
+// heads are the vertices of the job graph that runs, each named by its chain's
+// first operator; nil where nothing runs.
+type heads []agentapi.Vertex
+
 // compares says whether the operation restores state that can be compared with
 // the new job graph. The version keeps operations that began before there was a
 // comparison as they are.
@@ -235,5 +247,5 @@ func (r *run) comparison(ctx workflow.Context, prepared agentapi.PrepareOut) (St
 	case stored.Path == "":
 		return StateComparison{Unknown: "there is no snapshot to compare with yet"}, nil
 	}
-	return Compare(prepared.Operators, stored), nil
+	return Compare(prepared.Operators, stored, r.ran), nil
 }

@@ -52,7 +52,7 @@ func TestCompare(t *testing.T) {
 		"a snapshot of nothing":              {graph: []agentapi.Operator{now("a", 1)}, new: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := upgrade.Compare(c.graph, activities.ReadStateOut{Path: "p", CheckpointID: 3, Operators: c.stored})
+			got := upgrade.Compare(c.graph, activities.ReadStateOut{Path: "p", CheckpointID: 3, Operators: c.stored}, nil)
 			require.Equal(t, [4]int{c.kept, c.lost, c.new, c.tooWide}, total(got))
 			require.Equal(t, "p", got.Snapshot)
 			for allow, refused := range map[bool]bool{false: c.refused, true: c.refusedAllowed} {
@@ -73,19 +73,20 @@ func TestARefusalNamesTheOperators(t *testing.T) {
 		{ID: "id-of-both", UID: "orders", Name: "join orders", State: true},
 		{ID: "id-of-uid", UID: "clicks", State: true},
 		{ID: "id-of-name", Name: "window", State: true},
+		{ID: "id-of-vertex", State: true},
 		{ID: "id-alone", State: true},
 	}
-	text := upgrade.Compare(nil, activities.ReadStateOut{Path: "p", Operators: stored}).Refusal(false).Error()
-	for _, part := range []string{`"join orders" (uid "orders", id id-of-both)`, `uid "clicks" (id id-of-uid)`, `"window" (id id-of-name)`, "id-alone", "4 operators"} {
+	text := upgrade.Compare(nil, activities.ReadStateOut{Path: "p", Operators: stored}, []agentapi.Vertex{{ID: "id-of-vertex", Name: "enrich"}, {ID: "id-of-name", Name: "other"}}).Refusal(false).Error()
+	for _, part := range []string{`"join orders" (uid "orders", id id-of-both)`, `uid "clicks" (id id-of-uid)`, `"window" (id id-of-name)`, `"enrich" (id id-of-vertex)`, "id-alone", "5 operators"} {
 		require.Contains(t, text, part)
 	}
 	for i := range 3000 {
 		stored = append(stored, activities.StoredOperator{ID: fmt.Sprintf("%032x", i), Name: strings.Repeat("n", 80), State: true})
 	}
-	c := upgrade.Compare(nil, activities.ReadStateOut{Path: "p", Operators: stored, Omitted: 7, OmittedState: 7})
-	require.Equal(t, 3004, c.Lost.Total)
+	c := upgrade.Compare(nil, activities.ReadStateOut{Path: "p", Operators: stored, Omitted: 7, OmittedState: 7}, nil)
+	require.Equal(t, 3005, c.Lost.Total)
 	require.Less(t, len(c.Refusal(false).Error()), 1000)
-	require.Contains(t, c.Refusal(false).Error(), "and 2999 more")
+	require.Contains(t, c.Refusal(false).Error(), "and 3000 more")
 	require.Contains(t, c.Unknown, "too many")
 	require.Len(t, c.Lost.Operators, 50)
 }
@@ -129,6 +130,7 @@ var (
 // The old job is never stopped for a job graph that would lose its state.
 func TestLostStateIsRefusedBeforeTheStop(t *testing.T) {
 	w := newComparing(t, job.Request{Kind: job.Upgrade}, newGraph, oldState, nil)
+	w.facts.Agent.Vertices = []agentapi.Vertex{{ID: countID, Name: "count"}}
 	told := ""
 	w.onCall = func(activity string) {
 		value, err := w.env.QueryWorkflow("__temporal_workflow_metadata")
@@ -145,7 +147,7 @@ func TestLostStateIsRefusedBeforeTheStop(t *testing.T) {
 	p := w.progress(t)
 	require.Equal(t, job.Failed, p.Phase)
 	require.Equal(t, failure.Incompatible, p.Failure.Code)
-	require.Contains(t, p.Failure.Message, countID)
+	require.Contains(t, p.Failure.Message, `"count" (id `+countID)
 	require.Contains(t, p.Failure.Next, "allowStateLoss")
 	require.Equal(t, 1, p.Plan.State.Lost.Total)
 	require.Equal(t, 1, p.Plan.State.New.Total)
@@ -163,7 +165,7 @@ func TestLostStateIsRefusedBeforeTheStop(t *testing.T) {
 	require.NoError(t, err)
 	var metadata sdk.WorkflowMetadata
 	require.NoError(t, value.Get(&metadata))
-	require.Contains(t, metadata.GetCurrentDetails(), "**lost**: "+countID)
+	require.Contains(t, metadata.GetCurrentDetails(), `**lost**: "count" (id `+countID)
 }
 
 func TestStateMayGoWhereTheRequestSaysSo(t *testing.T) {

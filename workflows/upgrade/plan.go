@@ -106,6 +106,7 @@ func (r *run) look(ctx workflow.Context, facts *Facts) error {
 			return err
 		}
 		facts.Agent = &state
+		r.ran = state.Vertices
 		// FAILED and CANCELED are said of a lost TaskManager's job too.
 		settled := lease.Outcome(state.JobState) == lease.Finished || lease.Outcome(state.JobState).Over() && state.Idle
 		if intent != nil && !intent.Outcome.Over() && settled && state.FlinkJobID == intent.FlinkJobID {

@@ -37,6 +37,8 @@ type run struct {
 	canceled     bool
 	why          string // the cancel's reason
 	retry        bool
+
+	ran heads
 }
 
 // Workflow runs one operation on one job. Its workflow id is the job's lock.
