@@ -22,11 +22,13 @@ func (a *Activities) ReadState(ctx context.Context, in activities.ReadStateIn) (
 			return activities.ReadStateOut{}, err
 		}
 		found, err := a.client.ReadSnapshot(ctx, path)
-		switch {
-		case failure.CodeOf(err) == failure.NotFound && path != in.Path && looks < 5:
-			continue
-		case failure.CodeOf(err) == failure.NotFound && path == in.Path:
+		switch gone := failure.CodeOf(err) == failure.NotFound; {
+		case gone && path == in.Path:
 			return activities.ReadStateOut{}, nil
+		case gone && looks < 5:
+			continue
+		case gone:
+			return activities.ReadStateOut{}, failure.Wrap(failure.Unavailable, err, "the checkpoints below %s go before they can be read", in.Directory)
 		case err != nil:
 			return activities.ReadStateOut{}, err
 		}
