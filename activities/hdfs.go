@@ -16,6 +16,9 @@ var (
 	// submission's checkpoints) for its newest complete snapshot by checkpoint id:
 	// the truth is HDFS, not the ledger.
 	FindSnapshot = Def[FindSnapshotIn, FindSnapshotOut]{"hdfs.FindSnapshot", Quick}
+	// ReadState lists the operators of the newest complete snapshot.
+	// failure.Incompatible when its _metadata can't be read.
+	ReadState = Def[ReadStateIn, ReadStateOut]{"hdfs.ReadState", Quick}
 )
 
 // CheckArtifactsIn names artifacts of a tenant by digest ("sha256:…").

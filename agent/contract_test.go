@@ -264,7 +264,7 @@ func TestLife(t *testing.T) {
 	w := newWorld(t)
 
 	prepare := w.command(agentapi.Prepare, "prepare")
-	prepare.Prepare = &agentapi.PrepareIn{Slots: 2, Spec: w.spec(), Parallelism: 2, Prime: true, Try: 1, Tenant: "shop"}
+	prepare.Prepare = &agentapi.PrepareIn{Slots: 2, Spec: w.spec(), Parallelism: 2, Prime: true, Try: 1, Tenant: "shop", Operators: true}
 	prepared := must[agentapi.PrepareOut](w, prepare)
 	require.Len(t, prepared.Vertices, 2)
 	require.GreaterOrEqual(t, prepared.Registered, 2)
@@ -316,6 +316,7 @@ func TestLife(t *testing.T) {
 	saved := must[agentapi.SavepointOut](w, savepoint)
 	require.Equal(t, flink.Running, saved.JobState)
 	w.verify(saved.Savepoint)
+	w.holds(saved.Savepoint, prepared.Operators)
 
 	w.begin()
 	w.hold()

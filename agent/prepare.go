@@ -31,7 +31,11 @@ func (a *Agent) prepare(ctx context.Context, r *running, in agentapi.PrepareIn) 
 		clock.note("fetch", facts.fetch)
 		clock.note("upload", facts.upload)
 		defer clock.start("plan")()
-		out.Vertices, err = a.plan(within, r, id, in)
+		nodes, err := a.plan(within, r, id, in)
+		out.Vertices = vertices(nodes)
+		if err == nil && in.Operators {
+			out.Operators, out.OperatorsUnknown, err = a.operators(within, r, in, nodes)
+		}
 		return err
 	})
 	group.Go(func() error {
@@ -88,10 +92,9 @@ func (a *Agent) awaitSlots(ctx context.Context, r *running, slots int) error {
 }
 
 // plan builds the job graph, which runs the user's main.
-func (a *Agent) plan(ctx context.Context, r *running, jar string, in agentapi.PrepareIn) ([]agentapi.Vertex, error) {
+func (a *Agent) plan(ctx context.Context, r *running, jar string, in agentapi.PrepareIn) (nodes []flink.Node, err error) {
 	r.progress("building the job graph")
-	var nodes []flink.Node
-	err := a.patiently(ctx, func(ctx context.Context) (err error) {
+	err = a.patiently(ctx, func(ctx context.Context) (err error) {
 		nodes, err = a.flink.Plan(ctx, jar, program(in.Spec, in.Parallelism))
 		if flink.IsJarMissing(err) { // the JobManager restarted since the upload
 			a.forgetJar(in.Spec.Artifact)
@@ -101,11 +104,15 @@ func (a *Agent) plan(ctx context.Context, r *running, jar string, in agentapi.Pr
 		}
 		return err
 	})
-	vertices := make([]agentapi.Vertex, 0, len(nodes))
+	return nodes, err
+}
+
+func vertices(nodes []flink.Node) []agentapi.Vertex {
+	all := make([]agentapi.Vertex, 0, len(nodes))
 	for _, node := range nodes {
-		vertices = append(vertices, agentapi.Vertex{ID: node.ID, Name: plainName(node.Description), Parallelism: node.Parallelism})
+		all = append(all, agentapi.Vertex{ID: node.ID, Name: plainName(node.Description), Parallelism: node.Parallelism})
 	}
-	return vertices, err
+	return all
 }
 
 // plainName turns the plan's HTML tree ("count<br/>:- output<br/>+- trace<br/>")

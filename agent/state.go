@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"sluice/internal/agentapi"
@@ -33,7 +34,7 @@ func (a *Agent) state(ctx context.Context) (agentapi.State, error) {
 	out.SlotsTotal, out.SlotsFree = overview.SlotsTotal, overview.SlotsFree
 	if writer.Intent != nil && writer.Intent.Generation == out.Generation {
 		out.FlinkJobID = writer.Intent.FlinkJobID
-		out.JobState = a.jobState(ctx, out.FlinkJobID)
+		out.JobState, out.Vertices = a.jobState(ctx, out.FlinkJobID)
 		if out.JobState == "" || out.JobState == flink.Failed || out.JobState == flink.Canceled {
 			busy, err := a.busyWorkers(ctx)
 			out.Idle = err == nil && len(busy) == 0
@@ -44,13 +45,23 @@ func (a *Agent) state(ctx context.Context) (agentapi.State, error) {
 
 // jobState is Flink's word; "" is this JobManager's alone: another one may have
 // run the job.
-func (a *Agent) jobState(ctx context.Context, id string) string {
+func (a *Agent) jobState(ctx context.Context, id string) (string, []agentapi.Vertex) {
 	found, err := a.flink.Job(ctx, id)
 	switch {
 	case err == nil:
-		return found.State
+		return found.State, heads(found.Vertices)
 	case failure.CodeOf(err) == failure.NotFound:
-		return ""
+		return "", nil
 	}
-	return "UNKNOWN"
+	return "UNKNOWN", nil
+}
+
+// heads names each vertex by its first operator: Flink's name is "a -> (b, c -> d)".
+func heads(vertices []flink.Vertex) []agentapi.Vertex {
+	var all []agentapi.Vertex
+	for _, v := range vertices[:min(len(vertices), agentapi.MaxNamedOperators)] {
+		head, _, _ := strings.Cut(v.Name, " -> ")
+		all = append(all, agentapi.Vertex{ID: v.ID, Name: agentapi.OperatorName(head), Parallelism: v.Parallelism})
+	}
+	return all
 }

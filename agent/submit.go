@@ -130,7 +130,9 @@ func (p *posting) post(ctx context.Context) (duplicate bool, err error) {
 	limit := time.Now().Add(postLimit)
 	for pace := newPace(100*time.Millisecond, 2*time.Second); ; {
 		_, err := do(ctx, effect.SubmitJob, p.in.FlinkJobID, func(ctx context.Context) (struct{}, error) {
-			return struct{}{}, a.flink.Run(ctx, p.jar, program(p.in.Spec, p.in.Parallelism), p.in.FlinkJobID, p.in.RestorePath)
+			main := program(p.in.Spec, p.in.Parallelism)
+			main.AllowStateLoss = p.in.AllowStateLoss
+			return struct{}{}, a.flink.Run(ctx, p.jar, main, p.in.FlinkJobID, p.in.RestorePath)
 		})
 		switch code := failure.CodeOf(err); {
 		case err == nil:

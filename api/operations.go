@@ -31,6 +31,10 @@ func (a *API) StartOperation(ctx context.Context, request gen.StartOperationRequ
 		return nil, failure.New(failure.Forbidden, "stateless needs the role admin: the job's state would be left behind").
 			WithNext("leave stateless out, or ask an admin")
 	}
+	if wish.AllowStateLoss && caller(ctx).Role < admin {
+		return nil, failure.New(failure.Forbidden, "allowStateLoss needs the role admin: state of the job would be left behind").
+			WithNext("leave allowStateLoss out, or ask an admin")
+	}
 	found, err := a.store.Job(ctx, ref)
 	if err != nil {
 		return nil, err
@@ -134,14 +138,14 @@ func accepted(a *API, row store.Operation, key, runID string) gen.StartOperation
 func toRequest(body gen.OperationRequest) job.Request {
 	return job.Request{
 		Kind: job.Kind(body.Kind), Revision: body.Revision, Profile: body.Profile,
-		Strategy: job.Strategy(body.Strategy), Stateless: body.Stateless, Reason: strings.TrimSpace(body.Reason),
+		Strategy: job.Strategy(body.Strategy), Stateless: body.Stateless, AllowStateLoss: body.AllowStateLoss, Reason: strings.TrimSpace(body.Reason),
 		SoakSeconds: body.SoakSeconds, WithoutSavepoint: body.WithoutSavepoint, Replay: job.Replay(body.Replay),
 	}
 }
 
 func fromRequest(r job.Request) gen.OperationRequest {
 	return gen.OperationRequest{
-		Kind: string(r.Kind), Revision: r.Revision, Profile: r.Profile, Strategy: string(r.Strategy), Stateless: r.Stateless, Reason: r.Reason,
+		Kind: string(r.Kind), Revision: r.Revision, Profile: r.Profile, Strategy: string(r.Strategy), Stateless: r.Stateless, AllowStateLoss: r.AllowStateLoss, Reason: r.Reason,
 		SoakSeconds: r.SoakSeconds, WithoutSavepoint: r.WithoutSavepoint, Replay: string(r.Replay),
 	}
 }

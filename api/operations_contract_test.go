@@ -360,13 +360,14 @@ func TestStartsAreChecked(t *testing.T) {
 		token, body, key string
 		want             failure.Code
 	}{
-		"unknown kind":        {operatorToken, `{"kind":"explode"}`, "a", failure.Invalid},
-		"unknown revision":    {operatorToken, `{"kind":"upgrade","revision":9}`, "b", failure.Invalid},
-		"unknown profile":     {operatorToken, `{"kind":"upgrade","profile":"huge"}`, "c", failure.Invalid},
-		"key with blanks":     {operatorToken, `{"kind":"start"}`, "a b", failure.Invalid},
-		"stateless, operator": {operatorToken, `{"kind":"start","stateless":true}`, "d", failure.Forbidden},
-		"unknown property":    {operatorToken, `{"kind":"start","force":true}`, "e", failure.Invalid},
-		"viewer":              {viewerToken, `{"kind":"start"}`, "f", failure.Forbidden},
+		"unknown kind":           {operatorToken, `{"kind":"explode"}`, "a", failure.Invalid},
+		"unknown revision":       {operatorToken, `{"kind":"upgrade","revision":9}`, "b", failure.Invalid},
+		"unknown profile":        {operatorToken, `{"kind":"upgrade","profile":"huge"}`, "c", failure.Invalid},
+		"key with blanks":        {operatorToken, `{"kind":"start"}`, "a b", failure.Invalid},
+		"stateless, operator":    {operatorToken, `{"kind":"start","stateless":true}`, "d", failure.Forbidden},
+		"state may go, operator": {operatorToken, `{"kind":"upgrade","allowStateLoss":true}`, "g", failure.Forbidden},
+		"unknown property":       {operatorToken, `{"kind":"start","force":true}`, "e", failure.Invalid},
+		"viewer":                 {viewerToken, `{"kind":"start"}`, "f", failure.Forbidden},
 	} {
 		t.Run(name, func(t *testing.T) {
 			answered := s.do(c.token, "POST", s.path+"/operations", c.body, "Idempotency-Key", c.key)

@@ -106,6 +106,9 @@ func details(row store.Operation, site string) string {
 	if row.Request.Stateless {
 		text += "- **stateless**\n"
 	}
+	if row.Request.AllowStateLoss {
+		text += "- **state may be lost**\n"
+	}
 	if row.Request.Reason != "" {
 		text += fmt.Sprintf("- reason: `%s`\n", plainText(row.Request.Reason))
 	}

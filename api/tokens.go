@@ -22,7 +22,7 @@ const (
 	nobody   role = iota
 	viewer        // reads
 	operator      // pushes artifacts, declares jobs, runs operations
-	admin         // profiles, stateless operations
+	admin         // profiles, operations that lose state
 )
 
 var roles = map[string]role{"none": nobody, "viewer": viewer, "operator": operator, "admin": admin}

@@ -23,6 +23,7 @@ func (a *Activities) Register(registry activities.Registry) {
 	activities.Register(registry, activities.InspectJobDirectory, a.InspectJobDirectory)
 	activities.Register(registry, activities.VerifySnapshot, a.VerifySnapshot)
 	activities.Register(registry, activities.FindSnapshot, a.FindSnapshot)
+	activities.Register(registry, activities.ReadState, a.ReadState)
 }
 
 // CheckArtifacts proves that every artifact is there; failure.NotFound names the

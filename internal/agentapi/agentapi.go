@@ -87,6 +87,7 @@ type PrepareIn struct {
 	Prime       bool     `json:"prime"` // run the primer with all slots and wait until it is terminal and all slots free
 	Try         int      `json:"try"`
 	Tenant      string   `json:"tenant"`
+	Operators   bool     `json:"operators,omitempty"` // list the job graph's operators
 }
 
 // PrepareOut is what a prepared cluster knows.
@@ -95,6 +96,10 @@ type PrepareOut struct {
 	Durations   map[string]int64 `json:"durations"` // ms by part: jobmanager, slots, fetch, upload, plan, primer
 	ArtifactLen int64            `json:"artifactLength"`
 	Registered  int              `json:"registeredSlots"`
+	// Operators of the job graph, all of them, where they were asked for and can be
+	// told; else OperatorsUnknown says why not. Agents of before have neither.
+	Operators        []Operator `json:"operators,omitempty"`
+	OperatorsUnknown string     `json:"operatorsUnknown,omitempty"`
 }
 
 // Vertex is one vertex of a job graph or of a running job.
@@ -142,6 +147,8 @@ type SubmitIn struct {
 	Spec        job.Spec `json:"spec"`
 	Parallelism int      `json:"parallelism"` // 0: the generation's own
 	Tenant      string   `json:"tenant"`
+	// AllowStateLoss lets Flink leave state behind that no operator takes.
+	AllowStateLoss bool `json:"allowStateLoss,omitempty"`
 }
 
 // CancelIn cancels the Lease's submission; its checkpoints stay.
@@ -241,4 +248,6 @@ type State struct {
 	// run by Flink's word; every TaskManager's container has ended, or is
 	// registered with all slots free.
 	Idle bool `json:"idle,omitempty"`
+	// Vertices of the job: the names of the operators that head its chains.
+	Vertices []Vertex `json:"vertices,omitempty"`
 }

@@ -178,6 +178,9 @@ type OperationList struct {
 
 // OperationRequest defines model for OperationRequest.
 type OperationRequest struct {
+	// AllowStateLoss State in the snapshot may go for which the new job graph has no operator; role admin
+	AllowStateLoss bool `json:"allowStateLoss,omitempty,omitzero"`
+
 	// Kind start, stop, upgrade or savepoint
 	Kind string `json:"kind"`
 
@@ -200,6 +203,14 @@ type OperationRequest struct {
 	Strategy string `json:"strategy,omitempty,omitzero"`
 }
 
+// OperatorList defines model for OperatorList.
+type OperatorList struct {
+	Operators []StateOperator `json:"operators,omitempty,omitzero"`
+
+	// Total All of them; at most 50 are listed
+	Total int `json:"total"`
+}
+
 // Plan defines model for Plan.
 type Plan struct {
 	Changes     []Change `json:"changes,omitempty,omitzero"`
@@ -209,10 +220,13 @@ type Plan struct {
 	Kind        string   `json:"kind"`
 	Restore     string   `json:"restore,omitempty,omitzero"`
 	RestorePath string   `json:"restorePath,omitempty,omitzero"`
-	Steps       []string `json:"steps"`
-	Strategy    string   `json:"strategy,omitempty,omitzero"`
-	To          Side     `json:"to,omitempty,omitzero"`
-	Vertices    []Vertex `json:"vertices,omitempty,omitzero"`
+
+	// State The new job graph's operators against the newest snapshot's; made before the old job is touched
+	State    StateComparison `json:"state,omitempty,omitzero"`
+	Steps    []string        `json:"steps"`
+	Strategy string          `json:"strategy,omitempty,omitzero"`
+	To       Side            `json:"to,omitempty,omitzero"`
+	Vertices []Vertex        `json:"vertices,omitempty,omitzero"`
 }
 
 // Problem defines model for Problem.
@@ -361,6 +375,36 @@ type Spec struct {
 
 	// Options Flink options; those that the platform owns are refused
 	Options map[string]string `json:"options,omitempty,omitzero"`
+}
+
+// StateComparison The new job graph's operators against the newest snapshot's; made before the old job is touched
+type StateComparison struct {
+	CheckpointID int64        `json:"checkpointId,omitempty,omitzero"`
+	Kept         OperatorList `json:"kept,omitempty,omitzero"`
+	Lost         OperatorList `json:"lost,omitempty,omitzero"`
+	New          OperatorList `json:"new,omitempty,omitzero"`
+	Snapshot     string       `json:"snapshot,omitempty,omitzero"`
+	TooWide      OperatorList `json:"tooWide,omitempty,omitzero"`
+
+	// Unknown What could not be compared, and why
+	Unknown string `json:"unknown,omitempty,omitzero"`
+}
+
+// StateOperator defines model for StateOperator.
+type StateOperator struct {
+	// Bytes Of its state, as the snapshot says
+	Bytes int64 `json:"bytes,omitempty,omitzero"`
+
+	// ID As in Flink's REST: 32 hex digits
+	ID string `json:"id"`
+
+	// MaxParallelism Of the state in the snapshot
+	MaxParallelism int    `json:"maxParallelism,omitempty,omitzero"`
+	Name           string `json:"name,omitempty,omitzero"`
+	Parallelism    int    `json:"parallelism,omitempty,omitzero"`
+
+	// UID Where the snapshot stores it
+	UID string `json:"uid,omitempty,omitzero"`
 }
 
 // Step defines model for Step.
@@ -629,7 +673,7 @@ type ClientInterface interface {
 	//
 	// 202 with the operation's address. The same Idempotency-Key with the same body gives the same
 	// answer, for 7 days; with another body it is refused (422). A job takes one operation at a time:
-	// 409 with details.operation while another runs. stateless needs the role admin.
+	// 409 with details.operation while another runs. stateless and allowStateLoss need the role admin.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -640,7 +684,7 @@ type ClientInterface interface {
 	//
 	// 202 with the operation's address. The same Idempotency-Key with the same body gives the same
 	// answer, for 7 days; with another body it is refused (422). A job takes one operation at a time:
-	// 409 with details.operation while another runs. stateless needs the role admin.
+	// 409 with details.operation while another runs. stateless and allowStateLoss need the role admin.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -873,7 +917,7 @@ func (c *Client) ListJobOperations(ctx context.Context, tenant TenantName, job J
 //
 // 202 with the operation's address. The same Idempotency-Key with the same body gives the same
 // answer, for 7 days; with another body it is refused (422). A job takes one operation at a time:
-// 409 with details.operation while another runs. stateless needs the role admin.
+// 409 with details.operation while another runs. stateless and allowStateLoss need the role admin.
 //
 // Takes any type of body and a specified content type.
 //
@@ -894,7 +938,7 @@ func (c *Client) StartOperationWithBody(ctx context.Context, tenant TenantName, 
 //
 // 202 with the operation's address. The same Idempotency-Key with the same body gives the same
 // answer, for 7 days; with another body it is refused (422). A job takes one operation at a time:
-// 409 with details.operation while another runs. stateless needs the role admin.
+// 409 with details.operation while another runs. stateless and allowStateLoss need the role admin.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2265,7 +2309,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// 202 with the operation's address. The same Idempotency-Key with the same body gives the same
 	// answer, for 7 days; with another body it is refused (422). A job takes one operation at a time:
-	// 409 with details.operation while another runs. stateless needs the role admin.
+	// 409 with details.operation while another runs. stateless and allowStateLoss need the role admin.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2276,7 +2320,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// 202 with the operation's address. The same Idempotency-Key with the same body gives the same
 	// answer, for 7 days; with another body it is refused (422). A job takes one operation at a time:
-	// 409 with details.operation while another runs. stateless needs the role admin.
+	// 409 with details.operation while another runs. stateless and allowStateLoss need the role admin.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3464,7 +3508,7 @@ func (c *ClientWithResponses) ListJobOperationsWithResponse(ctx context.Context,
 //
 // 202 with the operation's address. The same Idempotency-Key with the same body gives the same
 // answer, for 7 days; with another body it is refused (422). A job takes one operation at a time:
-// 409 with details.operation while another runs. stateless needs the role admin.
+// 409 with details.operation while another runs. stateless and allowStateLoss need the role admin.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3481,7 +3525,7 @@ func (c *ClientWithResponses) StartOperationWithBodyWithResponse(ctx context.Con
 //
 // 202 with the operation's address. The same Idempotency-Key with the same body gives the same
 // answer, for 7 days; with another body it is refused (422). A job takes one operation at a time:
-// 409 with details.operation while another runs. stateless needs the role admin.
+// 409 with details.operation while another runs. stateless and allowStateLoss need the role admin.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

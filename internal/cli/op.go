@@ -91,6 +91,7 @@ func (a *app) startCommand(kind job.Kind, short string) *cobra.Command {
 		flags.IntVar(&w.request.Revision, "revision", 0, "revision; the newest when left out")
 		flags.IntVar(&w.soak, "soak", job.DefaultSoakSeconds, "seconds to watch the new submission before the commit")
 		flags.StringVar(&w.request.Profile, "profile", "", "profile; the one in force when left out, else ordinary")
+		flags.BoolVar(&w.request.AllowStateLoss, "allow-state-loss", false, "state may go for which the new job graph has no operator (role admin)")
 	}
 	if kind == job.Upgrade {
 		flags.StringVar(&w.request.Strategy, "strategy", "", "warm (default): the new cluster stands before the stop; cold: less resources, more downtime")

@@ -104,6 +104,7 @@ func printEnd(w io.Writer, o apiclient.Operation) {
 	if p.DowntimeMs > 0 {
 		_, _ = fmt.Fprintf(w, "  downtime   %s\n", took(p.DowntimeMs))
 	}
+	printState(w, p.Plan.State)
 	if p.Failure.Code != "" {
 		_, _ = fmt.Fprintf(w, "  %s: %s\n", clean(p.Failure.Code), clean(p.Failure.Message))
 		if p.Failure.Next != "" {

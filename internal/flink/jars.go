@@ -77,6 +77,8 @@ type Program struct {
 	Arguments   []string
 	Parallelism int
 	Options     map[string]string // of the job; the cluster's own come from its configuration
+	// AllowStateLoss lets state of a snapshot go that the job graph has no operator for.
+	AllowStateLoss bool
 }
 
 func (p Program) body() map[string]any {
@@ -92,9 +94,15 @@ func (p Program) body() map[string]any {
 
 // Node is a vertex of a job graph.
 type Node struct {
-	ID          string `json:"id"`
-	Description string `json:"description"`
-	Parallelism int    `json:"parallelism"`
+	ID          string  `json:"id"`
+	Description string  `json:"description"`
+	Parallelism int     `json:"parallelism"`
+	Inputs      []Input `json:"inputs"`
+}
+
+// Input is where a vertex reads from.
+type Input struct {
+	ID string `json:"id"`
 }
 
 // Plan runs main to build the job graph, and nothing else. A main that throws is
@@ -114,13 +122,14 @@ func (c *Client) Plan(ctx context.Context, jar string, program Program) ([]Node,
 
 // Run submits the job under jobID, restored from savepoint if that is not "".
 // IsDuplicate tells that an earlier POST had arrived. State that the new graph
-// does not take is never dropped, and the snapshot stays ours (NO_CLAIM).
+// does not take is dropped only where the program says so, and the snapshot stays
+// ours (NO_CLAIM).
 func (c *Client) Run(ctx context.Context, jar string, program Program, jobID, savepoint string) error {
 	body := program.body()
 	body["jobId"] = jobID
 	if savepoint != "" {
 		body["savepointPath"] = savepoint
-		body["allowNonRestoredState"] = false
+		body["allowNonRestoredState"] = program.AllowStateLoss
 		body["claimMode"] = "NO_CLAIM" // since 1.20; "restoreMode" is gone in 2.x
 	}
 	var out struct {

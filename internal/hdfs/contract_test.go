@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -25,6 +26,7 @@ import (
 
 	"sluice/internal/failure"
 	"sluice/internal/job"
+	"sluice/internal/snapshot"
 )
 
 // These tests run against a real HDFS at SLUICE_HDFS (host:port), where the
@@ -237,12 +239,17 @@ func write(t *testing.T, h *colinmarc.Client, name string, content []byte) *coli
 	return w
 }
 
+// header is the beginning of a _metadata of version 4.
+func header(id int64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{0x49, 0x60, 0x67, 0x2d, 0, 0, 0, 4}, uint64(id))
+}
+
 func TestVerifyMetadata(t *testing.T) {
 	ctx, client, uid := t.Context(), connect(t), newUID(t)
 	require.NoError(t, client.MakeJobDirectories(ctx, uid))
 	flink := raw(t, "flink")
 	try := job.SavepointDirectory(uid, "01OP", "stop", 1)
-	complete := append(header(metadataMagic, 4, 7), make([]byte, 100)...)
+	complete := append(header(7), make([]byte, 100)...)
 
 	_, err := client.VerifyMetadata(ctx, try+"/savepoint-1")
 	require.Equal(t, failure.NotFound, failure.CodeOf(err))
@@ -287,6 +294,37 @@ func TestVerifyMetadata(t *testing.T) {
 	require.Equal(t, failure.Invalid, failure.CodeOf(err))
 }
 
+func TestReadSnapshot(t *testing.T) {
+	ctx, client, uid := t.Context(), connect(t), newUID(t)
+	require.NoError(t, client.MakeJobDirectories(ctx, uid))
+	flink := raw(t, "flink")
+	try := job.SavepointDirectory(uid, "01OP", "stop", 1)
+	_, err := client.ReadSnapshot(ctx, try+"/savepoint-1")
+	require.Equal(t, failure.NotFound, failure.CodeOf(err))
+
+	// One operator whose 3 MiB of state lie in the file itself.
+	state := make([]byte, 3<<20)
+	content := append(header(7), 0, 0, 0, 0, 0, 0, 0, 1)
+	content = append(content, "operator of 16 b\x00\x00\x00\x02\x00\x00\x00\x80\x01\x00\x00"...) // parallelism, its maximum, bytes, no name
+	content = binary.BigEndian.AppendUint32(content, uint32(len(state)))
+	content = append(append(content, state...), 0, 0, 0, 0)
+	whole := append(bytes.Clone(content), 0xac, 0xed)
+	require.NoError(t, closeFully(ctx, write(t, flink, try+"/savepoint-1/_metadata", whole)))
+	found, err := client.ReadSnapshot(ctx, "hdfs://"+address(t)+try+"/savepoint-1")
+	require.NoError(t, err)
+	require.Equal(t, snapshot.Snapshot{Version: 4, CheckpointID: 7, Operators: []snapshot.Operator{
+		{ID: hex.EncodeToString([]byte("operator of 16 b")), Parallelism: 2, MaxParallelism: 128, Bytes: 3 << 20, Coordinator: true},
+	}}, found)
+
+	for name, content := range map[string][]byte{"cut": content, "nothing": nil, "other": []byte("no metadata at all, but long enough")} {
+		require.NoError(t, closeFully(ctx, write(t, flink, try+"/"+name+"/_metadata", content)))
+		_, err = client.ReadSnapshot(ctx, try+"/"+name)
+		require.Equal(t, failure.Incompatible, failure.CodeOf(err), name)
+	}
+	_, err = client.ReadSnapshot(ctx, "/data/x")
+	require.Equal(t, failure.Invalid, failure.CodeOf(err))
+}
+
 // The primer leaves snapshots before a job's first start: with those the job has
 // no state yet. Everything else is state, wherever in its directory it lies.
 func TestFindAnyMetadata(t *testing.T) {
@@ -303,7 +341,7 @@ func TestFindAnyMetadata(t *testing.T) {
 			uid := newUID(t)
 			require.NoError(t, client.MakeJobDirectories(ctx, uid))
 			metadata := path.Join(job.Directory(uid), name, "_metadata")
-			require.NoError(t, closeFully(ctx, write(t, raw(t, "sluice"), metadata, header(metadataMagic, 4, 1))))
+			require.NoError(t, closeFully(ctx, write(t, raw(t, "sluice"), metadata, header(1))))
 			want := ""
 			if state {
 				want = metadata

@@ -2,7 +2,6 @@ package hdfs
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"net"
 	"os"
@@ -36,25 +35,6 @@ func TestPath(t *testing.T) {
 		if want == "" {
 			require.Equal(t, failure.Invalid, failure.CodeOf(err), location)
 		}
-	}
-}
-
-func header(magic uint32, version int32, id int64) []byte {
-	b := binary.BigEndian.AppendUint32(nil, magic)
-	b = binary.BigEndian.AppendUint32(b, uint32(version))
-	return binary.BigEndian.AppendUint64(b, uint64(id))
-}
-
-func TestParseHeader(t *testing.T) {
-	m, err := parseHeader(header(0x4960672d, 4, 42))
-	require.NoError(t, err)
-	require.Equal(t, Metadata{Version: 4, CheckpointID: 42}, m)
-	for name, bytes := range map[string][]byte{
-		"empty": nil, "short": header(0x4960672d, 4, 42)[:15], "magic": header(1, 4, 42),
-		"version 1": header(0x4960672d, 1, 42), "version 7": header(0x4960672d, 7, 42), "negative": header(0x4960672d, 4, -1),
-	} {
-		_, err := parseHeader(bytes)
-		require.Error(t, err, name)
 	}
 }
 

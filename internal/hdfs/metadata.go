@@ -2,7 +2,6 @@ package hdfs
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"path"
@@ -10,6 +9,7 @@ import (
 	colinmarc "github.com/colinmarc/hdfs/v2"
 
 	"sluice/internal/failure"
+	"sluice/internal/snapshot"
 )
 
 // metadataName is the file that makes a directory a snapshot; Flink writes it
@@ -24,36 +24,33 @@ type Metadata struct {
 	CheckpointID int64
 }
 
-// The header (Flink: Checkpoints.HEADER_MAGIC_NUMBER, MetadataV2…V6Serializer):
-// int32 magic, int32 version, int64 checkpoint id, big-endian.
-const (
-	metadataMagic      = 0x4960672d
-	metadataHeader     = 16
-	oldestMetadata     = 2
-	newestMetadata     = 6
-	incompleteNextStep = "it is not a complete snapshot; restore from another one"
-)
+const incompleteNextStep = "it is not a complete snapshot; restore from another one"
+
+// complete gives a snapshot's directory and its _metadata, which is closed.
+func (c *Client) complete(ctx context.Context, location string) (directory, name string, err error) {
+	if directory, err = Path(location); err != nil {
+		return "", "", err
+	}
+	if path.Base(directory) == metadataName {
+		directory = path.Dir(directory)
+	}
+	name = path.Join(directory, metadataName)
+	closed, err := c.isClosed(ctx, name)
+	if err == nil && !closed {
+		err = failure.New(failure.Incompatible, "%s is still being written", name).WithNext(incompleteNextStep)
+	}
+	return directory, name, err
+}
 
 // VerifyMetadata proves that location (hdfs://… or a path) is a snapshot whose
 // _metadata is there, closed, not empty and begins as Flink's does. NotFound:
 // the NameNode says that it isn't there. Incompatible: it is there, but not that.
 func (c *Client) VerifyMetadata(ctx context.Context, location string) (Metadata, error) {
-	directory, err := Path(location)
+	directory, name, err := c.complete(ctx, location)
 	if err != nil {
 		return Metadata{}, err
 	}
-	if path.Base(directory) == metadataName {
-		directory = path.Dir(directory)
-	}
-	name := path.Join(directory, metadataName)
-	closed, err := c.isClosed(ctx, name)
-	if err != nil {
-		return Metadata{}, err
-	}
-	if !closed {
-		return Metadata{}, failure.New(failure.Incompatible, "%s is still being written", name).WithNext(incompleteNextStep)
-	}
-	var header [metadataHeader]byte
+	var header [snapshot.HeaderLength]byte
 	var read int
 	var size int64
 	err = c.read(ctx, name, func(h *colinmarc.Client) error {
@@ -72,32 +69,11 @@ func (c *Client) VerifyMetadata(ctx context.Context, location string) (Metadata,
 	if err != nil {
 		return Metadata{}, err
 	}
-	found, err := parseHeader(header[:read])
+	version, id, err := snapshot.Header(header[:read])
 	if err != nil {
 		return Metadata{}, failure.New(failure.Incompatible, "%s %v", name, err).WithNext(incompleteNextStep)
 	}
-	found.Location, found.Bytes = authority(location)+directory, size
-	return found, nil
-}
-
-func parseHeader(header []byte) (Metadata, error) {
-	if len(header) < metadataHeader {
-		return Metadata{}, errors.New("is too short to be Flink's")
-	}
-	if binary.BigEndian.Uint32(header) != metadataMagic {
-		return Metadata{}, errors.New("does not begin as Flink's does")
-	}
-	m := Metadata{
-		Version:      int32(binary.BigEndian.Uint32(header[4:])),
-		CheckpointID: int64(binary.BigEndian.Uint64(header[8:])),
-	}
-	if m.Version < oldestMetadata || m.Version > newestMetadata {
-		return Metadata{}, errors.New("has a format version that is not known")
-	}
-	if m.CheckpointID < 0 {
-		return Metadata{}, errors.New("has a negative checkpoint id")
-	}
-	return m, nil
+	return Metadata{Location: authority(location) + directory, Bytes: size, Version: version, CheckpointID: id}, nil
 }
 
 // FindMetadata looks into the directory of one try of a savepoint for a complete

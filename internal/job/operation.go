@@ -29,7 +29,10 @@ type Request struct {
 	Profile   string   `json:"profile,omitempty"`   // "": the one in force, else "ordinary"
 	Strategy  Strategy `json:"strategy,omitempty"`  // "": warm
 	Stateless bool     `json:"stateless,omitempty"` // start without a snapshot, stop without keeping one
-	Reason    string   `json:"reason,omitempty"`    // shown to people, ≤ 200 characters
+	// AllowStateLoss is the word without which a start or upgrade is refused whose
+	// job graph has no operator for some state in the snapshot.
+	AllowStateLoss bool   `json:"allowStateLoss,omitempty"`
+	Reason         string `json:"reason,omitempty"` // shown to people, ≤ 200 characters
 
 	// WithoutSavepoint lets an upgrade go on from the newest checkpoint when no
 	// savepoint can be taken: what was published after it is repeated by sinks that

@@ -205,6 +205,11 @@ func (r Request) Validate() []failure.Field {
 	if r.Stateless && r.Kind != Start {
 		v.add("/stateless", "is only for start: a stop always keeps a savepoint", "leave it out")
 	}
+	if r.AllowStateLoss && !changes {
+		v.add("/allowStateLoss", "means nothing to a "+string(r.Kind), "leave it out")
+	} else if r.AllowStateLoss && r.Stateless {
+		v.add("/allowStateLoss", "means nothing to a start without a snapshot", "leave it out, or stateless")
+	}
 	if r.WithoutSavepoint && r.Kind != Upgrade {
 		v.add("/withoutSavepoint", "means nothing to a "+string(r.Kind), "leave it out")
 	}

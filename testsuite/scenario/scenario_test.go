@@ -21,6 +21,7 @@ var stories = []struct {
 	{"worker-killed-between-stop-and-submit", "kill -9 of every worker: same end, one savepoint, one submission", workerKilled},
 	{"agent-killed-at-submit", "the agent dies after Flink took the POST: repeated, one submission", agentKilled},
 	{"fails-in-main", "a jar whose main throws never stops the running job", failsInMain},
+	{"incompatible-state-refused-before-stop", "a job graph that would lose state never stops the running job", incompatibleState},
 	{"bad-artifact-digest", "an artifact that isn't what its digest says never stops the running job", badArtifactDigest},
 	{"busy-409", "a second operation is refused with a link to the first", busy},
 	{"idempotent-repeat", "the same key and body is the same operation; another body is refused", idempotentRepeat},

@@ -108,9 +108,9 @@ type Step struct {
 }
 
 // Plan is what the operation would do; its first part is made before any
-// effect, Vertices after the new cluster is prepared.
+// effect, Vertices and State after the new cluster is prepared.
 type Plan struct {
-	Digest      string            `json:"digest"` // sha256 of the rest, Vertices left out
+	Digest      string            `json:"digest"` // sha256 of the first part
 	Kind        job.Kind          `json:"kind"`
 	Strategy    job.Strategy      `json:"strategy,omitempty"`
 	From        *Side             `json:"from,omitempty"`
@@ -122,6 +122,7 @@ type Plan struct {
 	Delta       Delta             `json:"delta"`
 	Steps       []string          `json:"steps"`
 	Vertices    []agentapi.Vertex `json:"vertices,omitempty"`
+	State       *StateComparison  `json:"state,omitempty"`
 }
 
 // Side is one end of a change.

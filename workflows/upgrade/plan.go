@@ -110,6 +110,7 @@ func (r *run) look(ctx workflow.Context, facts *Facts) error {
 			return err
 		}
 		facts.Agent = &state
+		r.ran = state.Vertices
 		// FAILED and CANCELED are said of a lost TaskManager's job too.
 		settled := lease.Outcome(state.JobState) == lease.Finished || lease.Outcome(state.JobState).Over() && state.Idle
 		if intent != nil && !intent.Outcome.Over() && settled && state.FlinkJobID == intent.FlinkJobID {
@@ -364,7 +365,7 @@ func changes(old *job.Spec, new job.Spec) []Change {
 }
 
 func digest(p Plan) string {
-	p.Digest, p.Vertices = "", nil
+	p.Digest, p.Vertices, p.State = "", nil, nil
 	data, err := json.Marshal(p)
 	if err != nil { // only plain data
 		panic(err)

@@ -78,19 +78,25 @@ func (r *run) ready(ctx workflow.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.step(ctx, "prepare", "slots, artifact, job graph and primer", func() (string, error) {
+	var out agentapi.PrepareOut
+	err = r.step(ctx, "prepare", "slots, artifact, job graph and primer", func() (_ string, err error) {
 		in := agentapi.PrepareIn{
 			Spec: r.target.Revision.Spec, Parallelism: r.target.Profile.Parallelism, Tenant: r.target.Identity.Tenant, Try: r.try,
+			Operators: r.compares(ctx),
 		}
 		if r.warm() {
 			in.Slots = r.target.Profile.Slots()
 			in.Prime = true
 		}
-		out, err := flow.Do(ctx, r.queue, activities.PrepareCluster, r.command(r.generation, "prepare", agentapi.Command{Kind: agentapi.Prepare, Prepare: &in}),
+		out, err = flow.Do(ctx, r.queue, activities.PrepareCluster, r.command(r.generation, "prepare", agentapi.Command{Kind: agentapi.Prepare, Prepare: &in}),
 			fmt.Sprintf("prepare generation %d", r.generation))
 		r.progress.Plan.Vertices = out.Vertices
 		return fmt.Sprintf("%d vertices, %d slots", len(out.Vertices), out.Registered), err
 	})
+	if err != nil {
+		return err
+	}
+	return r.compare(ctx, out)
 }
 
 // command addresses an agent. The id carries the try: after retry the agent

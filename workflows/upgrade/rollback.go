@@ -73,7 +73,7 @@ func (r *run) back(ctx workflow.Context) error {
 		if err := r.endLast(ctx); err != nil || r.ended() {
 			return err
 		}
-		r.side = side{r.old, job.Revision{Number: r.target.Current.Revision, Digest: r.target.Current.Digest, Spec: r.runningSpec()}, 0}
+		r.side = side{r.old, job.Revision{Number: r.target.Current.Revision, Digest: r.target.Current.Digest, Spec: r.runningSpec()}, 0, false}
 		if err := r.choose(ctx); err != nil {
 			return err
 		}

@@ -107,6 +107,9 @@ func (r *run) details() string {
 			fmt.Fprintf(&b, "Next: %s\n\n", p.Failure.Next)
 		}
 	}
+	if p.Plan != nil {
+		b.WriteString(p.Plan.State.story())
+	}
 	for _, s := range p.Steps {
 		fmt.Fprintf(&b, "- %s: %s", s.Name, s.State)
 		if s.EndedAt != "" {

@@ -99,6 +99,7 @@ func (r *run) submit(ctx workflow.Context) error {
 		in := agentapi.SubmitIn{
 			Epoch: r.epoch, FlinkJobID: r.flinkJobID(), RestorePath: r.restore,
 			Spec: r.side.revision.Spec, Parallelism: r.side.parallelism, Tenant: r.target.Identity.Tenant,
+			AllowStateLoss: r.side.allowStateLoss,
 		}
 		out, err := flow.Do(ctx, r.queue, activities.SubmitJob, r.command(r.side.generation, r.ofEpoch("submit"), agentapi.Command{Kind: agentapi.Submit, Submit: &in}),
 			fmt.Sprintf("submit epoch %d to generation %d", r.epoch, r.side.generation))

@@ -34,7 +34,9 @@ type run struct {
 	past         bool // the point of no return lies behind
 	canceled     bool
 	why          string // the cancel's reason
-	decision     string // taken by a person, "" while none is
+	ran          heads
+
+	decision string // taken by a person, "" while none is
 
 	side        side    // where the next submission goes, and what
 	savepointID int64   // of the savepoint that was taken
@@ -46,9 +48,10 @@ type run struct {
 
 // side is a cluster and what is submitted to it.
 type side struct {
-	generation  int
-	revision    job.Revision
-	parallelism int // 0: the generation's own
+	generation     int
+	revision       job.Revision
+	parallelism    int // 0: the generation's own
+	allowStateLoss bool
 }
 
 // Workflow runs one operation on one job. Its workflow id is the job's lock.
@@ -111,7 +114,7 @@ func (r *run) execute(ctx workflow.Context) error {
 // change is what lies behind the point of no return of a start or upgrade:
 // from here the operation goes forward, or asks.
 func (r *run) change(ctx workflow.Context) error {
-	r.side = side{r.generation, r.target.Revision, r.target.Profile.Parallelism}
+	r.side = side{r.generation, r.target.Revision, r.target.Profile.Parallelism, r.in.Request.AllowStateLoss}
 	if r.in.Request.Kind == job.Start {
 		return r.startUp(ctx)
 	}

@@ -49,7 +49,7 @@ type Kind struct {
 var Kinds = []Kind{
 	{failure.Invalid, http.StatusUnprocessableEntity, "The request is not valid", "Something in the request is wrong. errors lists every field with the reason and what to do. The same request will fail again."},
 	{failure.Unauthorized, http.StatusUnauthorized, "Who are you?", "The request has no bearer token, or one that this server does not know. Send Authorization: Bearer <token>."},
-	{failure.Forbidden, http.StatusForbidden, "Not allowed", "The token is known but may not do this: another tenant's thing, or a role that is too small (viewer reads, operator also changes and runs, admin also decides on profiles and stateless operations). Whether the thing exists is not said."},
+	{failure.Forbidden, http.StatusForbidden, "Not allowed", "The token is known but may not do this: another tenant's thing, or a role that is too small (viewer reads, operator also changes and runs, admin also decides on profiles and on operations that leave state behind). Whether the thing exists is not said."},
 	{failure.NotFound, http.StatusNotFound, "There is no such thing", "The tenant, job, revision, operation, profile or artifact does not exist."},
 	{failure.NoMethod, http.StatusMethodNotAllowed, "The address does not take this method", "The address exists, but not with this HTTP method. The header Allow lists those that it takes."},
 	{failure.Conflict, http.StatusConflict, "It exists with other content", "Something immutable exists already and differs from what was sent."},
