@@ -29,6 +29,7 @@ type run struct {
 	restore    string      // snapshot to submit from; "": stateless
 	epoch      int64       // of the submission to come
 	try        int         // of commands that may be given again by retry
+	only       *PlanInput  // the run only plans: it has no effects; nil: an operation
 
 	checkpointed int64 // epoch whose own first checkpoint was proven
 	stoppedAt    int64 // ms by the workflow's clock when the stop was sent
