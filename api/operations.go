@@ -135,14 +135,14 @@ func toRequest(body gen.OperationRequest) job.Request {
 	return job.Request{
 		Kind: job.Kind(body.Kind), Revision: body.Revision, Profile: body.Profile,
 		Strategy: job.Strategy(body.Strategy), Stateless: body.Stateless, Reason: strings.TrimSpace(body.Reason),
-		SoakSeconds: body.SoakSeconds,
+		SoakSeconds: body.SoakSeconds, PlanDigest: body.PlanDigest,
 	}
 }
 
 func fromRequest(r job.Request) gen.OperationRequest {
 	return gen.OperationRequest{
 		Kind: string(r.Kind), Revision: r.Revision, Profile: r.Profile, Strategy: string(r.Strategy), Stateless: r.Stateless, Reason: r.Reason,
-		SoakSeconds: r.SoakSeconds,
+		SoakSeconds: r.SoakSeconds, PlanDigest: r.PlanDigest,
 	}
 }
 

@@ -45,7 +45,9 @@ type readOnly struct{}
 
 // ReadOnly gives a context on which only looks are taken: activities of the
 // class Quick. Any other is refused as a bug of ours.
-func ReadOnly(ctx workflow.Context) workflow.Context { return workflow.WithValue(ctx, readOnly{}, true) }
+func ReadOnly(ctx workflow.Context) workflow.Context {
+	return workflow.WithValue(ctx, readOnly{}, true)
+}
 
 // Get waits for the result.
 func (f Future[Out]) Get(ctx workflow.Context) (Out, error) {
