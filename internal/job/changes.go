@@ -23,7 +23,7 @@ func Changes(before, after Spec) []Change {
 			all = append(all, Change{Field: field, From: from, To: to})
 		}
 	}
-	add("engine", before.Engine.Name+" "+before.Engine.Version, after.Engine.Name+" "+after.Engine.Version)
+	add("engine", before.Engine.String(), after.Engine.String())
 	add("artifact", before.Artifact, after.Artifact)
 	add("entryClass", before.EntryClass, after.EntryClass)
 	add("arguments", commandLine(before.Arguments), commandLine(after.Arguments))
