@@ -5,9 +5,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"sluice/internal/apiclient"
 	"sluice/internal/failure"
@@ -32,13 +34,22 @@ type planWish struct {
 	request apiclient.PlanRequest
 	files   []string
 	push    bool
+	said    []string // the flags that the operation would need too, as they were typed
 }
+
+// planOnly are the flags of a plan that an operation doesn't have.
+var planOnly = []string{"file", "kind", "push", "plan-digest"}
 
 func (a *app) planCommand() *cobra.Command {
 	w := planWish{}
 	command := &cobra.Command{
 		Use: "plan [JOB]", Short: "Show what an operation would do, without doing it", Long: planLong, Args: arguments(0, 1),
 		RunE: func(c *cobra.Command, args []string) error {
+			c.Flags().Visit(func(flag *pflag.Flag) {
+				if !slices.Contains(planOnly, flag.Name) && c.InheritedFlags().Lookup(flag.Name) == nil {
+					w.said = append(w.said, typedFlag(flag))
+				}
+			})
 			if (len(args) == 0) == (len(w.files) == 0) {
 				return usage("give a job or -f FILE")
 			}
@@ -227,18 +238,17 @@ func needs(p apiclient.Plan) string {
 
 // command is the operation that runs this plan or none.
 func (w planWish) command(name string, p apiclient.Plan) string {
-	words := []string{"sluice op", p.Kind, name}
-	if w.request.Revision != 0 {
-		words = append(words, "--revision", digits(w.request.Revision))
-	}
-	if w.request.Profile != "" {
-		words = append(words, "--profile", w.request.Profile)
-	}
-	if w.request.Strategy != "" {
-		words = append(words, "--strategy", w.request.Strategy)
-	}
-	if w.request.Stateless {
-		words = append(words, "--stateless")
-	}
+	words := append([]string{"sluice op", p.Kind, name}, w.said...)
 	return strings.Join(append(words, "--plan-digest", p.Digest), " ")
+}
+
+func typedFlag(flag *pflag.Flag) string {
+	switch value := flag.Value.String(); {
+	case flag.Value.Type() != "bool":
+		return "--" + flag.Name + " " + value
+	case value == "true":
+		return "--" + flag.Name
+	default:
+		return "--" + flag.Name + "=" + value
+	}
 }

@@ -23,7 +23,7 @@ func Changes(before, after Spec) []Change {
 			all = append(all, Change{Field: field, From: from, To: to})
 		}
 	}
-	add("engine", before.Engine.String(), after.Engine.String())
+	add("engine", named(before.Engine), named(after.Engine))
 	add("artifact", before.Artifact, after.Artifact)
 	add("entryClass", before.EntryClass, after.EntryClass)
 	add("arguments", commandLine(before.Arguments), commandLine(after.Arguments))
@@ -37,6 +37,14 @@ func Changes(before, after Spec) []Change {
 		}
 	}
 	return all
+}
+
+// named is "flink 1.20.5"; "" for no engine.
+func named(e Engine) string {
+	if e == (Engine{}) {
+		return ""
+	}
+	return e.Name + " " + e.Version
 }
 
 // shown tells an empty value from none.

@@ -24,14 +24,6 @@ type Engine struct {
 	Version string `json:"version"` // e.g. "1.20.5"
 }
 
-// String is "flink 1.20.5"; "" for none.
-func (e Engine) String() string {
-	if e == (Engine{}) {
-		return ""
-	}
-	return e.Name + " " + e.Version
-}
-
 // Revision is a numbered, immutable Spec.
 type Revision struct {
 	Number int    `json:"number"`
