@@ -54,10 +54,17 @@ type API struct {
 	tokens  *tokens
 	metrics *metrics
 	uploads chan struct{}
+	plans   chan struct{}
+	streams chan struct{}
 	web     *echo.Echo
 	ready   atomic.Bool
 
 	bodyTimeout time.Duration // of small requests; tests shorten it
+	planTime    time.Duration // likewise
+	keepAlive   time.Duration
+	streamStall time.Duration
+
+	leaving chan struct{} // closed when the process stops: streams would hold it up
 
 	closers []func()
 }
@@ -107,6 +114,8 @@ func Assemble(c config.API, parts Parts) (*API, error) {
 	a := &API{
 		config: c, store: parts.Store, temporal: parts.Temporal, artifacts: parts.Artifacts, log: parts.Log,
 		tenants: map[string]bool{}, engines: config.Offered(c.Engines), uploads: make(chan struct{}, maxUploads), web: echo.New(), bodyTimeout: bodyTimeout,
+		plans: make(chan struct{}, maxPlans), planTime: planTime,
+		streams: make(chan struct{}, maxStreams), keepAlive: keepAlive, streamStall: streamStall, leaving: make(chan struct{}),
 	}
 	for _, tenant := range c.Tenants {
 		a.tenants[tenant.Name] = true

@@ -139,14 +139,14 @@ func toRequest(body gen.OperationRequest) job.Request {
 	return job.Request{
 		Kind: job.Kind(body.Kind), Revision: body.Revision, Profile: body.Profile,
 		Strategy: job.Strategy(body.Strategy), Stateless: body.Stateless, AllowStateLoss: body.AllowStateLoss, Reason: strings.TrimSpace(body.Reason),
-		SoakSeconds: body.SoakSeconds, WithoutSavepoint: body.WithoutSavepoint, Replay: job.Replay(body.Replay),
+		SoakSeconds: body.SoakSeconds, WithoutSavepoint: body.WithoutSavepoint, Replay: job.Replay(body.Replay), PlanDigest: body.PlanDigest,
 	}
 }
 
 func fromRequest(r job.Request) gen.OperationRequest {
 	return gen.OperationRequest{
 		Kind: string(r.Kind), Revision: r.Revision, Profile: r.Profile, Strategy: string(r.Strategy), Stateless: r.Stateless, AllowStateLoss: r.AllowStateLoss, Reason: r.Reason,
-		SoakSeconds: r.SoakSeconds, WithoutSavepoint: r.WithoutSavepoint, Replay: string(r.Replay),
+		SoakSeconds: r.SoakSeconds, WithoutSavepoint: r.WithoutSavepoint, Replay: string(r.Replay), PlanDigest: r.PlanDigest,
 	}
 }
 

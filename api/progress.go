@@ -57,34 +57,41 @@ func waitTime(text string) (time.Duration, error) {
 }
 
 // await returns when the operation is newer than version, over, or the wait is.
-// It follows the run's history, which is pushed as it grows: nothing is polled,
-// and a look is taken only after a workflow task, the only thing that changes
-// the progress.
 func (a *API) await(ctx context.Context, row store.Operation, version int64, wait time.Duration) (store.Operation, error) {
 	if row.Phase.Final() {
 		return row, nil
 	}
 	wctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	_, seen := a.described(wctx, row)
-	progress, err := a.progress(wctx, row)
-	if (err != nil && !errors.Is(err, errNotReady)) || progress.Version > version {
-		return a.store.Operation(ctx, row.Tenant, row.ID)
+	first := true
+	a.follow(wctx, row, func() (enough bool) {
+		progress, err := a.progress(wctx, row)
+		early := first && errors.Is(err, errNotReady)
+		first = false
+		return progress.Version > version || err != nil && !early
+	})
+	return a.store.Operation(ctx, row.Tenant, row.ID)
+}
+
+// follow calls look at once and after each change of an operation's run, until it
+// has seen enough, the run has closed, Temporal is away or ctx ends; show says
+// which. The history is pushed as it grows: nothing is polled, and a look is
+// taken only after a workflow task, the only thing that changes the progress.
+func (a *API) follow(ctx context.Context, row store.Operation, look func() (enough bool)) {
+	_, seen := a.described(ctx, row)
+	if look() {
+		return
 	}
-	history := a.temporal.GetWorkflowHistory(wctx, row.Ref().WorkflowID(), row.Run(), true, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	history := a.temporal.GetWorkflowHistory(ctx, row.Ref().WorkflowID(), row.Run(), true, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for history.HasNext() {
 		event, err := history.Next()
 		if err != nil {
-			break // the wait is over, or Temporal away: show says which
+			return
 		}
-		if event.GetEventId() <= seen || !changes(event.GetEventType()) {
-			continue
-		}
-		if progress, err := a.progress(wctx, row); err != nil || progress.Version > version {
-			break
+		if event.GetEventId() > seen && changes(event.GetEventType()) && look() {
+			return
 		}
 	}
-	return a.store.Operation(ctx, row.Tenant, row.ID)
 }
 
 func changes(kind enums.EventType) bool {
@@ -182,11 +189,16 @@ func (a *API) ended(row store.Operation) gen.Operation {
 // closed shows an operation whose run has closed since its row was read, or was
 // ended from outside (terminated in Temporal) and never wrote its end.
 func (a *API) closed(ctx context.Context, row store.Operation) gen.Operation {
-	if again, err := a.store.Operation(ctx, row.Tenant, row.ID); err == nil && again.Phase.Final() {
+	again, err := a.store.Operation(ctx, row.Tenant, row.ID)
+	if err == nil && again.Phase.Final() {
 		return a.ended(again)
 	}
 	answer := a.fromRow(row)
-	answer.Final, answer.Phase = true, unknownPhase
+	if answer.Phase = unknownPhase; err != nil {
+		answer.ProgressUnavailable = recordAway
+		return answer
+	}
+	answer.Final = true
 	answer.ProgressUnavailable = "its run was ended from outside, without a record: look at the run in Temporal, the job's Lease and its cluster before anything else"
 	if progress, err := a.progress(ctx, row); err == nil {
 		answer.Progress = fromProgress(progress)

@@ -42,6 +42,7 @@ func (a *API) Run(ctx context.Context) error {
 	case failed = <-stopped:
 	}
 	a.ready.Store(false)
+	close(a.leaving)
 	a.shutdown(context.WithoutCancel(ctx), servers)
 	if failed != nil && !errors.Is(failed, http.ErrServerClosed) {
 		return failure.Wrap(failure.Unavailable, failed, "the server stopped")

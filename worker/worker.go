@@ -99,6 +99,7 @@ func (w *Worker) build(cluster *kube.Cluster) {
 	}
 	w.flow = worker.New(w.temporal, job.FlowQueue, shared)
 	w.flow.RegisterWorkflowWithOptions(upgrade.Workflow, workflow.RegisterOptions{Name: upgrade.WorkflowName})
+	w.flow.RegisterWorkflowWithOptions(upgrade.PlanOnly, workflow.RegisterOptions{Name: upgrade.PlanName})
 	(&record.Activities{Store: w.store, Namespaces: config.Namespaces(w.config.Tenants), FS: w.config.HDFS.FS()}).Register(w.flow)
 
 	w.site = worker.New(w.temporal, job.SiteQueue(w.config.Site), shared)

@@ -184,6 +184,9 @@ type OperationRequest struct {
 	// Kind start, stop, upgrade or savepoint
 	Kind string `json:"kind"`
 
+	// PlanDigest The digest of a plan that was seen, sha256:<64 hex>: the operation ends before any effect (conflict) when its own plan is another
+	PlanDigest string `json:"planDigest,omitempty,omitzero"`
+
 	// Profile The one in force when left out, else ordinary
 	Profile string `json:"profile,omitempty,omitzero"`
 
@@ -227,6 +230,36 @@ type Plan struct {
 	Strategy string          `json:"strategy,omitempty,omitzero"`
 	To       Side            `json:"to,omitempty,omitzero"`
 	Vertices []Vertex        `json:"vertices,omitempty,omitzero"`
+}
+
+// PlanRequest defines model for PlanRequest.
+type PlanRequest struct {
+	// Kind start, stop, upgrade or savepoint
+	Kind string `json:"kind"`
+
+	// PlanDigest The digest of a plan that was seen, sha256:<64 hex>: the operation ends before any effect (conflict) when its own plan is another
+	PlanDigest string `json:"planDigest,omitempty,omitzero"`
+
+	// Profile The one in force when left out, else ordinary
+	Profile string `json:"profile,omitempty,omitzero"`
+
+	// Reason Shown to people; at most 200 characters
+	Reason string `json:"reason,omitempty,omitzero"`
+
+	// Revision The newest when left out
+	Revision int `json:"revision,omitempty,omitzero"`
+
+	// SoakSeconds How long the new submission is watched before the commit; 0 to 3600, default 30
+	SoakSeconds *int `json:"soakSeconds,omitempty"`
+
+	// Spec Of a revision that is not applied yet; the newest one's when left out
+	Spec *Spec `json:"spec,omitempty"`
+
+	// Stateless Start without a snapshot; role admin
+	Stateless bool `json:"stateless,omitempty,omitzero"`
+
+	// Strategy warm (default) or cold
+	Strategy string `json:"strategy,omitempty,omitzero"`
 }
 
 // Problem defines model for Problem.
@@ -334,11 +367,12 @@ type Role struct {
 
 // Side defines model for Side.
 type Side struct {
-	Digest     string `json:"digest"`
-	Epoch      int64  `json:"epoch,omitempty,omitzero"`
-	Generation int    `json:"generation,omitempty,omitzero"`
-	Profile    string `json:"profile"`
-	Revision   int    `json:"revision"`
+	Digest        string `json:"digest"`
+	Epoch         int64  `json:"epoch,omitempty,omitzero"`
+	Generation    int    `json:"generation,omitempty,omitzero"`
+	Profile       string `json:"profile"`
+	ProfileDigest string `json:"profileDigest,omitempty,omitzero"`
+	Revision      int    `json:"revision"`
 }
 
 // Snapshot defines model for Snapshot.
@@ -523,11 +557,20 @@ type GetOperationParams struct {
 	Version int64 `form:"version,omitempty" json:"version,omitempty,omitzero"`
 }
 
+// WatchOperationParams defines parameters for WatchOperation.
+type WatchOperationParams struct {
+	// LastEventID The id of the last event that was seen
+	LastEventID string `json:"Last-Event-ID,omitempty,omitzero"`
+}
+
 // PutJobJSONRequestBody defines body for PutJob for application/json ContentType.
 type PutJobJSONRequestBody = JobBody
 
 // StartOperationJSONRequestBody defines body for StartOperation for application/json ContentType.
 type StartOperationJSONRequestBody = OperationRequest
+
+// MakePlanJSONRequestBody defines body for MakePlan for application/json ContentType.
+type MakePlanJSONRequestBody = PlanRequest
 
 // CancelOperationJSONRequestBody defines body for CancelOperation for application/json ContentType.
 type CancelOperationJSONRequestBody = Decision
@@ -691,6 +734,30 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/jobs/{job}/operations (the `StartOperation` operationId).
 	StartOperation(ctx context.Context, tenant TenantName, job JobName, params *StartOperationParams, body StartOperationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// MakePlanWithBody What an operation would do, or why it would be refused
+	//
+	// Takes the body of an operation, and with spec a revision that is not applied yet. Nothing is changed and
+	// nothing is kept but the plan's own run in Temporal; the job's lock is not taken. The same facts give the
+	// same digest: an operation whose planDigest is another ends before any effect. 503 when the plan isn't made
+	// within 30 s, with what it waits for.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/jobs/{job}/plans (the `MakePlan` operationId).
+	MakePlanWithBody(ctx context.Context, tenant TenantName, job JobName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MakePlan What an operation would do, or why it would be refused
+	//
+	// Takes the body of an operation, and with spec a revision that is not applied yet. Nothing is changed and
+	// nothing is kept but the plan's own run in Temporal; the job's lock is not taken. The same facts give the
+	// same digest: an operation whose planDigest is another ends before any effect. 503 when the plan isn't made
+	// within 30 s, with what it waits for.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/jobs/{job}/plans (the `MakePlan` operationId).
+	MakePlan(ctx context.Context, tenant TenantName, job JobName, body MakePlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListRevisions The job's revisions, newest first
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/jobs/{job}/revisions (the `ListRevisions` operationId).
@@ -731,6 +798,18 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/operations/{operation}/cancel (the `CancelOperation` operationId).
 	CancelOperation(ctx context.Context, tenant TenantName, operation OperationID, body CancelOperationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WatchOperation An operation's progress as server-sent events
+	//
+	// "progress" at each change: its id is the version of the progress, its data the JSON that getOperation gives.
+	// "end" when the operation is over, with the same data and the id <version>-end; the stream is closed after it.
+	// "unavailable", without an id, while nobody can say how it goes; its data says why.
+	// Each event carries the whole state: a slow reader gets the newest, not each. A comment comes every 15 s
+	// when nothing else does. The server closes a stream after 30 minutes, or when it stops: connect again with
+	// Last-Event-ID, and only what is newer comes.
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/operations/{operation}/events (the `WatchOperation` operationId).
+	WatchOperation(ctx context.Context, tenant TenantName, operation OperationID, params *WatchOperationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RetryOperationWithBody Try the step again on which the operation waits
 	//
@@ -955,6 +1034,50 @@ func (c *Client) StartOperation(ctx context.Context, tenant TenantName, job JobN
 	return c.Client.Do(req)
 }
 
+// MakePlanWithBody What an operation would do, or why it would be refused
+//
+// Takes the body of an operation, and with spec a revision that is not applied yet. Nothing is changed and
+// nothing is kept but the plan's own run in Temporal; the job's lock is not taken. The same facts give the
+// same digest: an operation whose planDigest is another ends before any effect. 503 when the plan isn't made
+// within 30 s, with what it waits for.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/jobs/{job}/plans (the `MakePlan` operationId).
+func (c *Client) MakePlanWithBody(ctx context.Context, tenant TenantName, job JobName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMakePlanRequestWithBody(c.Server, tenant, job, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MakePlan What an operation would do, or why it would be refused
+//
+// Takes the body of an operation, and with spec a revision that is not applied yet. Nothing is changed and
+// nothing is kept but the plan's own run in Temporal; the job's lock is not taken. The same facts give the
+// same digest: an operation whose planDigest is another ends before any effect. 503 when the plan isn't made
+// within 30 s, with what it waits for.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/jobs/{job}/plans (the `MakePlan` operationId).
+func (c *Client) MakePlan(ctx context.Context, tenant TenantName, job JobName, body MakePlanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMakePlanRequest(c.Server, tenant, job, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListRevisions The job's revisions, newest first
 //
 // Corresponds with GET /v1/tenants/{tenant}/jobs/{job}/revisions (the `ListRevisions` operationId).
@@ -1056,6 +1179,28 @@ func (c *Client) CancelOperationWithBody(ctx context.Context, tenant TenantName,
 // Corresponds with POST /v1/tenants/{tenant}/operations/{operation}/cancel (the `CancelOperation` operationId).
 func (c *Client) CancelOperation(ctx context.Context, tenant TenantName, operation OperationID, body CancelOperationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCancelOperationRequest(c.Server, tenant, operation, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WatchOperation An operation's progress as server-sent events
+//
+// "progress" at each change: its id is the version of the progress, its data the JSON that getOperation gives.
+// "end" when the operation is over, with the same data and the id <version>-end; the stream is closed after it.
+// "unavailable", without an id, while nobody can say how it goes; its data says why.
+// Each event carries the whole state: a slow reader gets the newest, not each. A comment comes every 15 s
+// when nothing else does. The server closes a stream after 30 minutes, or when it stops: connect again with
+// Last-Event-ID, and only what is newer comes.
+//
+// Corresponds with GET /v1/tenants/{tenant}/operations/{operation}/events (the `WatchOperation` operationId).
+func (c *Client) WatchOperation(ctx context.Context, tenant TenantName, operation OperationID, params *WatchOperationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWatchOperationRequest(c.Server, tenant, operation, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1632,6 +1777,60 @@ func NewStartOperationRequestWithBody(server string, tenant TenantName, job JobN
 	return req, nil
 }
 
+// NewMakePlanRequest calls the generic MakePlan builder with application/json body
+func NewMakePlanRequest(server string, tenant TenantName, job JobName, body MakePlanJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewMakePlanRequestWithBody(server, tenant, job, "application/json", bodyReader)
+}
+
+// NewMakePlanRequestWithBody constructs an http.Request for the MakePlan method, with any body, and a specified content type
+func NewMakePlanRequestWithBody(server string, tenant TenantName, job JobName, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "job", job, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/jobs/%s/plans", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListRevisionsRequest constructs an http.Request for the ListRevisions method
 func NewListRevisionsRequest(server string, tenant TenantName, job JobName, params *ListRevisionsParams) (*http.Request, error) {
 	var err error
@@ -1984,6 +2183,60 @@ func NewCancelOperationRequestWithBody(server string, tenant TenantName, operati
 	return req, nil
 }
 
+// NewWatchOperationRequest constructs an http.Request for the WatchOperation method
+func NewWatchOperationRequest(server string, tenant TenantName, operation OperationID, params *WatchOperationParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "operation", operation, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/operations/%s/events", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Last-Event-ID", params.LastEventID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Last-Event-ID", headerParam0)
+
+	}
+
+	return req, nil
+}
+
 // NewRetryOperationRequest calls the generic RetryOperation builder with application/json body
 func NewRetryOperationRequest(server string, tenant TenantName, operation OperationID, body RetryOperationJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -2327,6 +2580,30 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/tenants/{tenant}/jobs/{job}/operations (the `StartOperation` operationId).
 	StartOperationWithResponse(ctx context.Context, tenant TenantName, job JobName, params *StartOperationParams, body StartOperationJSONRequestBody, reqEditors ...RequestEditorFn) (*StartOperationResponse, error)
 
+	// MakePlanWithBodyWithResponse What an operation would do, or why it would be refused
+	//
+	// Takes the body of an operation, and with spec a revision that is not applied yet. Nothing is changed and
+	// nothing is kept but the plan's own run in Temporal; the job's lock is not taken. The same facts give the
+	// same digest: an operation whose planDigest is another ends before any effect. 503 when the plan isn't made
+	// within 30 s, with what it waits for.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/jobs/{job}/plans (the `MakePlan` operationId).
+	MakePlanWithBodyWithResponse(ctx context.Context, tenant TenantName, job JobName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MakePlanResponse, error)
+
+	// MakePlanWithResponse What an operation would do, or why it would be refused
+	//
+	// Takes the body of an operation, and with spec a revision that is not applied yet. Nothing is changed and
+	// nothing is kept but the plan's own run in Temporal; the job's lock is not taken. The same facts give the
+	// same digest: an operation whose planDigest is another ends before any effect. 503 when the plan isn't made
+	// within 30 s, with what it waits for.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/jobs/{job}/plans (the `MakePlan` operationId).
+	MakePlanWithResponse(ctx context.Context, tenant TenantName, job JobName, body MakePlanJSONRequestBody, reqEditors ...RequestEditorFn) (*MakePlanResponse, error)
+
 	// ListRevisionsWithResponse The job's revisions, newest first
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -2377,6 +2654,20 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/operations/{operation}/cancel (the `CancelOperation` operationId).
 	CancelOperationWithResponse(ctx context.Context, tenant TenantName, operation OperationID, body CancelOperationJSONRequestBody, reqEditors ...RequestEditorFn) (*CancelOperationResponse, error)
+
+	// WatchOperationWithResponse An operation's progress as server-sent events
+	//
+	// "progress" at each change: its id is the version of the progress, its data the JSON that getOperation gives.
+	// "end" when the operation is over, with the same data and the id <version>-end; the stream is closed after it.
+	// "unavailable", without an id, while nobody can say how it goes; its data says why.
+	// Each event carries the whole state: a slow reader gets the newest, not each. A comment comes every 15 s
+	// when nothing else does. The server closes a stream after 30 minutes, or when it stops: connect again with
+	// Last-Event-ID, and only what is newer comes.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/operations/{operation}/events (the `WatchOperation` operationId).
+	WatchOperationWithResponse(ctx context.Context, tenant TenantName, operation OperationID, params *WatchOperationParams, reqEditors ...RequestEditorFn) (*WatchOperationResponse, error)
 
 	// RetryOperationWithBodyWithResponse Try the step again on which the operation waits
 	//
@@ -2854,6 +3145,54 @@ func (r StartOperationResponse) ContentType() string {
 	return ""
 }
 
+type MakePlanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Plan
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r MakePlanResponse) GetJSON200() *Plan {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r MakePlanResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r MakePlanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r MakePlanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r MakePlanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r MakePlanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListRevisionsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3136,6 +3475,47 @@ func (r CancelOperationResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CancelOperationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WatchOperationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r WatchOperationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WatchOperationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WatchOperationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WatchOperationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WatchOperationResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -3538,6 +3918,42 @@ func (c *ClientWithResponses) StartOperationWithResponse(ctx context.Context, te
 	return ParseStartOperationResponse(rsp)
 }
 
+// MakePlanWithBodyWithResponse What an operation would do, or why it would be refused
+//
+// Takes the body of an operation, and with spec a revision that is not applied yet. Nothing is changed and
+// nothing is kept but the plan's own run in Temporal; the job's lock is not taken. The same facts give the
+// same digest: an operation whose planDigest is another ends before any effect. 503 when the plan isn't made
+// within 30 s, with what it waits for.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/jobs/{job}/plans (the `MakePlan` operationId).
+func (c *ClientWithResponses) MakePlanWithBodyWithResponse(ctx context.Context, tenant TenantName, job JobName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MakePlanResponse, error) {
+	rsp, err := c.MakePlanWithBody(ctx, tenant, job, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMakePlanResponse(rsp)
+}
+
+// MakePlanWithResponse What an operation would do, or why it would be refused
+//
+// Takes the body of an operation, and with spec a revision that is not applied yet. Nothing is changed and
+// nothing is kept but the plan's own run in Temporal; the job's lock is not taken. The same facts give the
+// same digest: an operation whose planDigest is another ends before any effect. 503 when the plan isn't made
+// within 30 s, with what it waits for.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/jobs/{job}/plans (the `MakePlan` operationId).
+func (c *ClientWithResponses) MakePlanWithResponse(ctx context.Context, tenant TenantName, job JobName, body MakePlanJSONRequestBody, reqEditors ...RequestEditorFn) (*MakePlanResponse, error) {
+	rsp, err := c.MakePlan(ctx, tenant, job, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMakePlanResponse(rsp)
+}
+
 // ListRevisionsWithResponse The job's revisions, newest first
 //
 // Returns a wrapper object for the known response body format(s).
@@ -3629,6 +4045,26 @@ func (c *ClientWithResponses) CancelOperationWithResponse(ctx context.Context, t
 		return nil, err
 	}
 	return ParseCancelOperationResponse(rsp)
+}
+
+// WatchOperationWithResponse An operation's progress as server-sent events
+//
+// "progress" at each change: its id is the version of the progress, its data the JSON that getOperation gives.
+// "end" when the operation is over, with the same data and the id <version>-end; the stream is closed after it.
+// "unavailable", without an id, while nobody can say how it goes; its data says why.
+// Each event carries the whole state: a slow reader gets the newest, not each. A comment comes every 15 s
+// when nothing else does. The server closes a stream after 30 minutes, or when it stops: connect again with
+// Last-Event-ID, and only what is newer comes.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/operations/{operation}/events (the `WatchOperation` operationId).
+func (c *ClientWithResponses) WatchOperationWithResponse(ctx context.Context, tenant TenantName, operation OperationID, params *WatchOperationParams, reqEditors ...RequestEditorFn) (*WatchOperationResponse, error) {
+	rsp, err := c.WatchOperation(ctx, tenant, operation, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWatchOperationResponse(rsp)
 }
 
 // RetryOperationWithBodyWithResponse Try the step again on which the operation waits
@@ -4058,6 +4494,39 @@ func ParseStartOperationResponse(rsp *http.Response) (*StartOperationResponse, e
 	return response, nil
 }
 
+// ParseMakePlanResponse parses an HTTP response from a MakePlanWithResponse call
+func ParseMakePlanResponse(rsp *http.Response) (*MakePlanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &MakePlanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Plan
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListRevisionsResponse parses an HTTP response from a ListRevisionsWithResponse call
 func ParseListRevisionsResponse(rsp *http.Response) (*ListRevisionsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -4243,6 +4712,35 @@ func ParseCancelOperationResponse(rsp *http.Response) (*CancelOperationResponse,
 			return nil, err
 		}
 		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseWatchOperationResponse parses an HTTP response from a WatchOperationWithResponse call
+func ParseWatchOperationResponse(rsp *http.Response) (*WatchOperationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WatchOperationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -65,28 +66,42 @@ const applyLong = `Declares jobs and profiles from YAML files; "-" is the standa
   parallelism: 4
 
 A job that differs from its newest revision gets a new one. What runs is not
-touched: sluice op upgrade does that. With -o json several manifests give a list.`
+touched: sluice op upgrade does that. With -o json several manifests give a list.
+
+At a terminal the differences to what exists are shown and asked about first
+(--yes doesn't ask; nor is anybody asked where there is no terminal).`
 
 func (a *app) applyCommand() *cobra.Command {
 	var files []string
+	var yes bool
 	command := &cobra.Command{
 		Use: "apply -f FILE…", Short: "Declare jobs and profiles from files", Long: applyLong, Args: arguments(0, 0),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if len(files) == 0 {
-				return usage("no file: give -f FILE")
-			}
 			manifests, err := readManifests(files)
 			if err != nil {
 				return err
 			}
+			if a.asks && !yes && !slices.Contains(files, "-") {
+				if err := a.confirm(c.Context(), manifests); err != nil {
+					return err
+				}
+			}
 			return a.apply(c.Context(), manifests)
 		},
 	}
-	command.Flags().StringSliceVarP(&files, "file", "f", nil, "file with manifests; may be given several times")
+	filesFlag(command, &files)
+	command.Flags().BoolVarP(&yes, "yes", "y", false, "don't ask before what exists is changed")
 	return command
 }
 
+func filesFlag(command *cobra.Command, files *[]string) {
+	command.Flags().StringSliceVarP(files, "file", "f", nil, "file with manifests; may be given several times")
+}
+
 func readManifests(files []string) ([]manifest, error) {
+	if len(files) == 0 {
+		return nil, usage("no file: give -f FILE")
+	}
 	var manifests []manifest
 	for _, name := range files {
 		content, err := readFile(name)
@@ -111,6 +126,9 @@ func readManifests(files []string) ([]manifest, error) {
 				manifests = append(manifests, m)
 			}
 		}
+	}
+	if len(manifests) == 0 {
+		return nil, usage("the files hold no manifests")
 	}
 	return manifests, nil
 }
@@ -157,16 +175,11 @@ func parseManifest(document []byte) (manifest, error) {
 }
 
 func (a *app) apply(ctx context.Context, manifests []manifest) error {
-	if len(manifests) == 0 {
-		return usage("the files hold no manifests")
-	}
 	given := a.tenant
 	applied := []any{} // as JSON a list, never null
 	var failed error
 	for _, m := range manifests {
-		if a.tenant = m.Tenant; a.tenant == "" {
-			a.tenant = given
-		}
+		a.tenant = first(m.Tenant, given)
 		answer, line, err := a.applyOne(ctx, m)
 		if err != nil {
 			failed = err
@@ -197,6 +210,17 @@ func (a *app) applyOne(ctx context.Context, m manifest) (answer any, line string
 }
 
 func (a *app) applyJob(ctx context.Context, client *apiclient.Client, m manifest) (any, string, error) {
+	spec, err := a.specOf(ctx, client, m, true)
+	if err != nil {
+		return nil, "", err
+	}
+	answer, status, err := readStatus[apiclient.Job](client.PutJob(ctx, a.tenant, m.Name, apiclient.JobBody{Site: m.Site, Spec: toAPI(spec)}))
+	return answer, fmt.Sprintf("job %s/%s: revision %d %s", answer.Tenant, answer.Name, answer.Revision.Number, outcome(status)), err
+}
+
+// specOf is a manifest's spec with a local artifact's digest in its place. The
+// artifact is pushed only where that is asked for.
+func (a *app) specOf(ctx context.Context, client *apiclient.Client, m manifest, push bool) (job.Spec, error) {
 	spec := m.Spec
 	local := !strings.HasPrefix(spec.Artifact, "sha256:") && spec.Artifact != ""
 	checked := spec
@@ -208,24 +232,33 @@ func (a *app) applyJob(ctx context.Context, client *apiclient.Client, m manifest
 		wrong = append(wrong, failure.Field{Name: "/name", Reason: reason})
 	}
 	if len(wrong) > 0 {
-		return nil, "", failure.New(failure.Invalid, "job %s is not valid", m.Name).WithFields(wrong...)
+		return spec, failure.New(failure.Invalid, "job %s is not valid", m.Name).WithFields(wrong...)
 	}
-	if local {
-		name := spec.Artifact
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(m.directory, name)
-		}
+	if !local {
+		return spec, nil
+	}
+	name := spec.Artifact
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(m.directory, name)
+	}
+	if push {
 		artifact, _, err := a.push(ctx, client, name)
-		if err != nil {
-			return nil, "", err
-		}
 		spec.Artifact = artifact.Digest
+		return spec, err
 	}
-	answer, status, err := readStatus[apiclient.Job](client.PutJob(ctx, a.tenant, m.Name, apiclient.JobBody{Site: m.Site, Spec: apiclient.Spec{
+	file, digest, _, err := a.hashed(name)
+	if err == nil {
+		_ = file.Close()
+	}
+	spec.Artifact = digest
+	return spec, err
+}
+
+func toAPI(spec job.Spec) apiclient.Spec {
+	return apiclient.Spec{
 		Engine:   apiclient.Engine{Name: spec.Engine.Name, Version: spec.Engine.Version},
 		Artifact: spec.Artifact, EntryClass: spec.EntryClass, Arguments: spec.Arguments, Options: spec.Options,
-	}}))
-	return answer, fmt.Sprintf("job %s/%s: revision %d %s", answer.Tenant, answer.Name, answer.Revision.Number, outcome(status)), err
+	}
 }
 
 func (a *app) applyProfile(ctx context.Context, client *apiclient.Client, m manifest) (any, string, error) {

@@ -41,23 +41,11 @@ func (a *app) artifactCommand() *cobra.Command {
 
 // push sends a file unless the server has it.
 func (a *app) push(ctx context.Context, client *apiclient.Client, name string) (artifact apiclient.Artifact, existed bool, err error) {
-	file, err := os.Open(name) //nolint:gosec // the user names the file
+	file, digest, length, err := a.hashed(name)
 	if err != nil {
-		return artifact, false, usage("the artifact can't be read: %v", err)
+		return artifact, false, err
 	}
 	defer func() { _ = file.Close() }()
-	info, err := file.Stat()
-	if err != nil {
-		return artifact, false, usage("the artifact can't be read: %v", err)
-	}
-	sum := sha256.New()
-	reading := a.meter("hashing "+filepath.Base(name), file, info.Size())
-	length, err := io.Copy(sum, reading)
-	reading.close()
-	if err != nil {
-		return artifact, false, usage("the artifact can't be read: %v", err)
-	}
-	digest := "sha256:" + hex.EncodeToString(sum.Sum(nil))
 	artifact, err = read[apiclient.Artifact](client.GetArtifact(ctx, a.tenant, digest))
 	if failure.CodeOf(err) != failure.NotFound {
 		return artifact, true, err
@@ -80,4 +68,24 @@ func (a *app) push(ctx context.Context, client *apiclient.Client, name string) (
 		_, _ = fmt.Fprintf(a.err, "pushed %s in %s\n", size(artifact.Bytes), took(time.Since(began).Milliseconds()))
 	}
 	return artifact, status == http.StatusOK, err
+}
+
+// hashed opens a file and reads its digest and length.
+func (a *app) hashed(name string) (file *os.File, digest string, length int64, err error) {
+	if file, err = os.Open(name); err != nil { //nolint:gosec // the user names the file
+		return nil, "", 0, usage("the artifact can't be read: %v", err)
+	}
+	info, err := file.Stat()
+	if err == nil {
+		sum := sha256.New()
+		reading := a.meter("hashing "+filepath.Base(name), file, info.Size())
+		length, err = io.Copy(sum, reading)
+		reading.close()
+		digest = "sha256:" + hex.EncodeToString(sum.Sum(nil))
+	}
+	if err != nil {
+		_ = file.Close()
+		return nil, "", 0, usage("the artifact can't be read: %v", err)
+	}
+	return file, digest, length, nil
 }

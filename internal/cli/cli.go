@@ -20,7 +20,9 @@ import (
 
 // app is what the commands share.
 type app struct {
+	in       io.Reader
 	out, err io.Writer
+	asks     bool // a person sits there and can be asked
 
 	server    string
 	tenant    string
@@ -41,15 +43,20 @@ Exit codes:
   3  refused, in conflict or busy
   4  not found, not allowed, or the token is not known
   5  the server, or something that it needs, can't be reached
-  6  the operation waits for a decision`
+  6  the operation waits for a decision
+sluice diff ends with 1 when something differs, and with 2 or more on an error.`
 
 // Main runs the command and returns the exit code.
 func Main(ctx context.Context, args []string, out, errors io.Writer) int {
-	a := &app{out: out, err: errors}
+	a := &app{in: os.Stdin, out: out, err: errors, asks: terminal(os.Stdin) && terminal(errors)}
+	return a.run(ctx, args)
+}
+
+func (a *app) run(ctx context.Context, args []string) int {
 	root := a.root() //nolint:contextcheck // commands take the context that ExecuteContext gives them
 	root.SetArgs(args)
-	root.SetOut(out)
-	root.SetErr(errors)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
 	if err := root.ExecuteContext(ctx); err != nil {
 		a.printError(err)
 		return exitCode(err)
@@ -69,7 +76,8 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.tokenFile, "token-file", os.Getenv("SLUICE_TOKEN_FILE"), "file that holds the token (SLUICE_TOKEN_FILE; else SLUICE_TOKEN)")
 	flags.StringVarP(&a.output, "output", "o", table, "table, json or yaml")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
-	root.AddCommand(a.artifactCommand(), a.applyCommand(), a.getCommand(), a.opCommand(), a.versionCommand())
+	root.AddCommand(a.artifactCommand(), a.applyCommand(), a.diffCommand(), a.planCommand(), a.getCommand(), a.opCommand(), a.versionCommand())
+	a.complete(root)
 	return root
 }
 

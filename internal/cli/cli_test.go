@@ -154,8 +154,9 @@ func TestWatchPrintsEachStepOnceAndTheEnd(t *testing.T) {
 		"ok plan 340ms warm", "prepare: waits for 3 pods", "ok prepare 8.2s",
 		"upgrade shop/orders: committed", "savepoint hdfs://nn/sp", "downtime 740ms", "Temporal http://ui/run",
 	}, lines(out))
-	require.Contains(t, s.asked[0], "version=0")
-	require.Contains(t, s.asked[1], "version=2")
+	require.Contains(t, s.asked[0], "/events", "an older server has none")
+	require.Contains(t, s.asked[1], "version=0")
+	require.Contains(t, s.asked[2], "version=2")
 }
 
 func TestWatchSaysHowItEnded(t *testing.T) {

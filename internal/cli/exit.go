@@ -18,17 +18,26 @@ const (
 	exitWaiting     = 6
 )
 
-// ended is an operation that was watched and did not commit; all has been shown.
+// ended is the end of a command that has shown all there is: an operation that
+// was watched and did not commit, a difference.
 type ended struct{ code int }
 
-func (e ended) Error() string { return fmt.Sprintf("the operation ended with exit code %d", e.code) }
+func (e ended) Error() string { return fmt.Sprintf("ended with exit code %d", e.code) }
+
+// trouble is an error of a command whose exit code 1 says something else.
+type trouble struct{ error }
+
+func (t trouble) Unwrap() error { return t.error }
 
 func exitCode(err error) int {
 	var watched ended
 	var known *failure.Error
+	var failed trouble
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &failed):
+		return max(exitInvalid, exitCode(failed.error))
 	case errors.As(err, &watched):
 		return watched.code
 	case !errors.As(err, &known): // cobra's: an unknown command or flag

@@ -85,6 +85,7 @@ func (a *app) startCommand(kind job.Kind, short string) *cobra.Command {
 	}}
 	flags := command.Flags()
 	flags.StringVar(&w.request.Reason, "reason", "", "shown to people, at most 200 characters")
+	flags.StringVar(&w.request.PlanDigest, "plan-digest", "", "digest of the plan that was seen (sluice plan); with another plan nothing is done")
 	flags.StringVar(&w.key, "idempotency-key", "", "names this request: the same key again starts nothing twice")
 	flags.BoolVarP(&w.watch, "watch", "w", false, "follow it to its end")
 	if kind == job.Start || kind == job.Upgrade {

@@ -19,8 +19,8 @@ import (
 // we can't see it.
 const maxAway = 5 * time.Minute
 
-// watch follows an operation by long polls until it is over or waits for a
-// decision. Progress goes to stdout as a table, else to stderr.
+// watch follows an operation until it is over or waits for a decision. Progress
+// goes to stdout as a table, else to stderr.
 func (a *app) watch(ctx context.Context, client *apiclient.Client, id string) error {
 	to := a.out
 	if a.output != table {
@@ -28,9 +28,11 @@ func (a *app) watch(ctx context.Context, client *apiclient.Client, id string) er
 	}
 	view := newTimeline(to)
 	defer view.close()
+	states := a.source(client, id)
+	defer states.close()
 	version, lost := int64(0), time.Time{}
 	for wait := time.Second; ; {
-		o, err := read[apiclient.Operation](client.GetOperation(ctx, a.tenant, id, &apiclient.GetOperationParams{Wait: "20s", Version: version}))
+		o, err := states.next(ctx, version)
 		unseen := failure.CodeOf(err) == failure.Unavailable || err == nil && o.Progress.Version == 0 && !o.Final
 		switch {
 		case err != nil && !unseen:
@@ -44,6 +46,9 @@ func (a *app) watch(ctx context.Context, client *apiclient.Client, id string) er
 					WithNext("it goes on by itself: sluice op watch %s", id)
 			}
 			view.note(reason(o))
+			if err == nil && states.stream != nil {
+				continue // the server says when somebody knows more
+			}
 			if err := pause(ctx, wait); err != nil {
 				return err
 			}

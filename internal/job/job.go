@@ -20,6 +20,11 @@ func (r Ref) String() string { return r.Tenant + "/" + r.Name }
 // WorkflowID is the lock: one open run of a flow a job (DESIGN §3).
 func (r Ref) WorkflowID() string { return "job/" + r.Tenant + "/" + r.Name }
 
+// PlanWorkflowID is that of one plan; plans don't hold the lock.
+func (r Ref) PlanWorkflowID(plan string) string {
+	return "plan/" + r.Tenant + "/" + r.Name + "/" + plan
+}
+
 // Identity is what never changes in a job's life. The UID (a ULID made at
 // creation) is in every path and id, so that a job that is deleted and made
 // again shares nothing with the first.

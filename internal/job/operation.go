@@ -45,6 +45,10 @@ type Request struct {
 	// SoakSeconds is how long the new submission is watched before the commit;
 	// nil: DefaultSoakSeconds. 0 to 3600.
 	SoakSeconds *int `json:"soakSeconds,omitempty"`
+
+	// PlanDigest is that of the plan that the person has seen: the operation ends
+	// before any effect when its own differs. "": whatever it is.
+	PlanDigest string `json:"planDigest,omitempty"`
 }
 
 // Replay is the policy for output that a rollback would repeat.

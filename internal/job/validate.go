@@ -229,6 +229,11 @@ func (r Request) Validate() []failure.Field {
 			v.add("/soakSeconds", fmt.Sprintf("must be from 0 to %d", MaxSoakSeconds), "")
 		}
 	}
+	if r.PlanDigest != "" {
+		if _, err := ParseDigest(r.PlanDigest); err != nil {
+			v.add("/planDigest", err.Error(), "use the digest that sluice plan prints")
+		}
+	}
 	if utf8.RuneCountInString(r.Reason) > MaxReason {
 		v.add("/reason", fmt.Sprintf("has more than %d characters", MaxReason), "")
 	} else if reason := checkText(r.Reason, 4*MaxReason); reason != "" {

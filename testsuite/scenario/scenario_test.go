@@ -35,6 +35,7 @@ var stories = []struct {
 	{"upgrade-without-savepoint", "the same, where the request allows it: on from the newest checkpoint", withoutSavepoint},
 	{"asks-and-retries", "a submission that fails after the stop waits with its evidence; retry goes on", asksAndRetries},
 	{"story-in-the-ui", "Temporal's UI says in every step what it is, where it stands and what it waits for", storyInTheUI},
+	{"plan-then-upgrade", "a plan has no effects, an operation does just what was planned or nothing; its events are complete", planThenUpgrade},
 	{"cancel-before-the-stop", "a cancel while preparing removes the new generation; the job runs on", cancelBeforeStop},
 }
 

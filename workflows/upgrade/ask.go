@@ -51,8 +51,8 @@ func (r *run) ask(ctx workflow.Context, cause error, options ...Option) (string,
 	return r.decision, nil
 }
 
-// decide takes the decision; the first one counts.
-func (r *run) decide(d Decision) {
+// take keeps a decision; the first one counts.
+func (r *run) take(d Decision) {
 	r.decision = d.Option
 	r.evidence(d.Option + " asked for: " + d.Reason)
 }

@@ -2,8 +2,9 @@
 // savepoint are the same flow with other first or last steps (DESIGN §4).
 //
 // contract.go is what callers see; workflow.go the order of the steps; plan.go
-// the pure decisions; prepare.go, stop.go, submit.go and finish.go the steps;
-// ask.go the wait for a person; story.go what people read.
+// the pure decisions; planonly.go the flow that does nothing but plan;
+// prepare.go, stop.go, submit.go and finish.go the steps; ask.go the wait for a
+// person; story.go what people read.
 package upgrade
 
 import (
@@ -66,6 +67,20 @@ type Replay struct {
 	To           string `json:"to"`
 	Epoch        int64  `json:"epoch"`        // the submission whose output is repeated
 	CheckpointID int64  `json:"checkpointId"` // its newest
+}
+
+// PlanName is the registered type of the flow that only plans.
+const PlanName = "plan"
+
+// PlanInput asks what an operation would do. Its workflow id is
+// Job.PlanWorkflowID(Plan): it holds no lock.
+type PlanInput struct {
+	Plan        string      `json:"plan"` // ULID, decided by the api
+	Job         job.Ref     `json:"job"`
+	UID         string      `json:"uid"`
+	Request     job.Request `json:"request"`
+	Spec        *job.Spec   `json:"spec,omitempty"` // of a revision that is not applied yet
+	RequestedBy string      `json:"requestedBy"`
 }
 
 // Progress is all that people and the api see of an operation, also its result.
@@ -132,14 +147,12 @@ type Side struct {
 	Profile    string `json:"profile"`
 	Generation int    `json:"generation,omitempty"`
 	Epoch      int64  `json:"epoch,omitempty"`
+	// ProfileDigest: a profile of the same name may have been edited.
+	ProfileDigest string `json:"profileDigest,omitempty"`
 }
 
 // Change is one field that differs between the running and the target spec.
-type Change struct {
-	Field string `json:"field"`
-	From  string `json:"from,omitempty"`
-	To    string `json:"to,omitempty"`
-}
+type Change = job.Change
 
 // Delta is what the operation needs beside what runs, until the old generation
 // is gone.

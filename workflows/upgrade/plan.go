@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -33,28 +32,43 @@ type Facts struct {
 func (r *run) plan(ctx workflow.Context) error {
 	r.enter(ctx, job.Planning)
 	return r.step(ctx, "plan", "record store, Lease, HDFS and the running job", func() (string, error) {
-		facts, err := r.gather(ctx)
+		plan, err := r.decide(ctx)
 		if err != nil {
 			return "", err
-		}
-		plan, err := Decide(facts)
-		if err != nil {
-			return "", err
-		}
-		r.progress.Plan = &plan
-		r.restore = plan.RestorePath
-		if r.restore != "" {
-			// The moment of use is near: a snapshot that is gone must be known before anything is made.
-			found, err := flow.Do(ctx, r.queue, activities.VerifySnapshot, activities.VerifySnapshotIn{Path: r.restore}, "verify the snapshot to start from")
-			if err != nil {
-				return "", snapshotUnusable(r.restore, err)
-			}
-			if err := mustReadFormat(r.target.Revision.Spec.Engine, r.restore, found.Version); err != nil {
-				return "", err
-			}
 		}
 		return plan.Restore + ", plan " + plan.Digest[:19], nil
 	})
+}
+
+// decide is what a plan and an operation have in common.
+func (r *run) decide(ctx workflow.Context) (Plan, error) {
+	facts, err := r.gather(ctx)
+	if err != nil {
+		return Plan{}, err
+	}
+	if err := r.notHeld(); err != nil {
+		return Plan{}, err
+	}
+	plan, err := Decide(facts)
+	if err != nil {
+		return Plan{}, err
+	}
+	r.progress.Plan = &plan
+	r.restore = plan.RestorePath
+	if err := stale(r.in.Request.PlanDigest, plan); err != nil {
+		return plan, err
+	}
+	if r.restore != "" {
+		// The moment of use is near: a snapshot that is gone must be known before anything is made.
+		found, err := flow.Do(ctx, r.queue, activities.VerifySnapshot, activities.VerifySnapshotIn{Path: r.restore}, "verify the snapshot to start from")
+		if err != nil {
+			return plan, snapshotUnusable(r.restore, err)
+		}
+		if err := mustReadFormat(r.target.Revision.Spec.Engine, r.restore, found.Version); err != nil {
+			return plan, err
+		}
+	}
+	return plan, nil
 }
 
 func (r *run) gather(ctx workflow.Context) (Facts, error) {
@@ -66,6 +80,7 @@ func (r *run) gather(ctx workflow.Context) (Facts, error) {
 	if err != nil {
 		return facts, err
 	}
+	facts.Target = r.unapplied(facts.Target)
 	r.target = facts.Target
 	r.queue = job.SiteQueue(r.target.Identity.Site)
 	r.progress.Revision, r.progress.Profile = r.target.Revision.Number, r.target.Profile.Name
@@ -114,9 +129,7 @@ func (r *run) look(ctx workflow.Context, facts *Facts) error {
 		// FAILED and CANCELED are said of a lost TaskManager's job too.
 		settled := lease.Outcome(state.JobState) == lease.Finished || lease.Outcome(state.JobState).Over() && state.Idle
 		if intent != nil && !intent.Outcome.Over() && settled && state.FlinkJobID == intent.FlinkJobID {
-			if r.state, err = flow.Do(ctx, r.queue, activities.RecordOutcome, activities.RecordOutcomeIn{
-				Identity: r.target.Identity, Epoch: intent.Epoch, Outcome: lease.Outcome(state.JobState),
-			}, "note that the submission ended "+state.JobState); err != nil {
+			if err := r.note(ctx, intent.Epoch, lease.Outcome(state.JobState), "note that the submission ended "+state.JobState); err != nil {
 				return err
 			}
 			facts.Lease.State = r.state
@@ -166,6 +179,9 @@ func Decide(f Facts) (Plan, error) {
 	}
 	if err != nil {
 		return Plan{}, err
+	}
+	if plan.To != nil {
+		plan.Changes = append(plan.Changes, resized(f.Target)...)
 	}
 	plan.Digest = digest(plan)
 	return plan, nil
@@ -319,6 +335,7 @@ func from(f Facts) *Side {
 	return &Side{
 		Revision: f.Target.Current.Revision, Digest: f.Target.Current.Digest, Profile: f.Target.Current.Profile,
 		Generation: f.Lease.State.ActiveGeneration(), Epoch: f.Lease.State.Epoch,
+		ProfileDigest: f.Target.Current.ProfileDigest,
 	}
 }
 
@@ -326,6 +343,7 @@ func to(f Facts) *Side {
 	return &Side{
 		Revision: f.Target.Revision.Number, Digest: f.Target.Revision.Digest, Profile: f.Target.Profile.Name,
 		Generation: f.Lease.State.Generation + 1, Epoch: f.Lease.State.Epoch + 1,
+		ProfileDigest: f.Target.Profile.Digest(),
 	}
 }
 
@@ -342,26 +360,7 @@ func changes(old *job.Spec, new job.Spec) []Change {
 	if old == nil {
 		return nil
 	}
-	var all []Change
-	add := func(field, a, b string) {
-		if a != b {
-			all = append(all, Change{Field: field, From: a, To: b})
-		}
-	}
-	add("engine", old.Engine.Name+" "+old.Engine.Version, new.Engine.Name+" "+new.Engine.Version)
-	add("artifact", old.Artifact, new.Artifact)
-	add("entryClass", old.EntryClass, new.EntryClass)
-	add("arguments", strings.Join(old.Arguments, " "), strings.Join(new.Arguments, " "))
-	keys := workflow.DeterministicKeys(old.Options)
-	for _, k := range workflow.DeterministicKeys(new.Options) {
-		if _, ok := old.Options[k]; !ok {
-			keys = append(keys, k)
-		}
-	}
-	for _, k := range keys {
-		add("options."+k, old.Options[k], new.Options[k])
-	}
-	return all
+	return job.Changes(*old, new)
 }
 
 func digest(p Plan) string {

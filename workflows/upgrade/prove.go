@@ -30,8 +30,5 @@ func (r *run) proveOver(ctx workflow.Context, intent *lease.Intent) error {
 		return nil
 	}
 	r.evidence("container " + intent.JobManagerContainerID + " of the JobManager ended by " + ends.Ends[0].FinishedAt + "; no TaskManager runs a task")
-	r.state, err = flow.Do(ctx, r.queue, activities.RecordOutcome, activities.RecordOutcomeIn{
-		Identity: r.target.Identity, Epoch: intent.Epoch, Outcome: lease.Closed,
-	}, "the submission can't run any more")
-	return err
+	return r.note(ctx, intent.Epoch, lease.Closed, "the submission can't run any more")
 }

@@ -27,6 +27,7 @@ type run struct {
 	restore    string      // snapshot to submit from; "": stateless
 	epoch      int64       // of the submission to come
 	try        int         // of commands that may be given again by retry
+	only       *PlanInput  // the run only plans: it has no effects; nil: an operation
 
 	checkpointed int64 // epoch whose own first checkpoint was proven
 	stoppedAt    int64 // ms by the workflow's clock when the stop was sent
@@ -200,14 +201,14 @@ func (r *run) handle(ctx workflow.Context) error {
 		return err
 	}
 	err = workflow.SetUpdateHandlerWithOptions(ctx, UpdateRetry, func(_ workflow.Context, reason string) error {
-		r.decide(Decision{OptionRetry, reason})
+		r.take(Decision{OptionRetry, reason})
 		return nil
 	}, workflow.UpdateHandlerOptions{Validator: func(string) error { return r.mayDecide(OptionRetry) }})
 	if err != nil {
 		return err
 	}
 	return workflow.SetUpdateHandlerWithOptions(ctx, UpdateDecide, func(_ workflow.Context, d Decision) error {
-		r.decide(d)
+		r.take(d)
 		return nil
 	}, workflow.UpdateHandlerOptions{Validator: func(d Decision) error { return r.mayDecide(d.Option) }})
 }

@@ -80,6 +80,7 @@ func newWorld(t *testing.T, request job.Request) *world {
 	w := &world{env: suite.NewTestWorkflowEnvironment(), facts: runningFacts(request), failedAs: lease.Failed}
 	w.env.SetTestTimeout(20 * time.Second)
 	w.env.RegisterWorkflowWithOptions(upgrade.Workflow, workflow.RegisterOptions{Name: upgrade.WorkflowName})
+	w.env.RegisterWorkflowWithOptions(upgrade.PlanOnly, workflow.RegisterOptions{Name: upgrade.PlanName})
 	w.env.OnUpsertTypedSearchAttributes(mock.Anything).Return(nil).Maybe()
 	w.state = w.facts.Lease.State
 	w.record()

@@ -184,6 +184,9 @@ type OperationRequest struct {
 	// Kind start, stop, upgrade or savepoint
 	Kind string `json:"kind"`
 
+	// PlanDigest The digest of a plan that was seen, sha256:<64 hex>: the operation ends before any effect (conflict) when its own plan is another
+	PlanDigest string `json:"planDigest,omitempty,omitzero"`
+
 	// Profile The one in force when left out, else ordinary
 	Profile string `json:"profile,omitempty,omitzero"`
 
@@ -227,6 +230,36 @@ type Plan struct {
 	Strategy string          `json:"strategy,omitempty,omitzero"`
 	To       Side            `json:"to,omitempty,omitzero"`
 	Vertices []Vertex        `json:"vertices,omitempty,omitzero"`
+}
+
+// PlanRequest defines model for PlanRequest.
+type PlanRequest struct {
+	// Kind start, stop, upgrade or savepoint
+	Kind string `json:"kind"`
+
+	// PlanDigest The digest of a plan that was seen, sha256:<64 hex>: the operation ends before any effect (conflict) when its own plan is another
+	PlanDigest string `json:"planDigest,omitempty,omitzero"`
+
+	// Profile The one in force when left out, else ordinary
+	Profile string `json:"profile,omitempty,omitzero"`
+
+	// Reason Shown to people; at most 200 characters
+	Reason string `json:"reason,omitempty,omitzero"`
+
+	// Revision The newest when left out
+	Revision int `json:"revision,omitempty,omitzero"`
+
+	// SoakSeconds How long the new submission is watched before the commit; 0 to 3600, default 30
+	SoakSeconds *int `json:"soakSeconds,omitempty"`
+
+	// Spec Of a revision that is not applied yet; the newest one's when left out
+	Spec *Spec `json:"spec,omitempty"`
+
+	// Stateless Start without a snapshot; role admin
+	Stateless bool `json:"stateless,omitempty,omitzero"`
+
+	// Strategy warm (default) or cold
+	Strategy string `json:"strategy,omitempty,omitzero"`
 }
 
 // Problem defines model for Problem.
@@ -334,11 +367,12 @@ type Role struct {
 
 // Side defines model for Side.
 type Side struct {
-	Digest     string `json:"digest"`
-	Epoch      int64  `json:"epoch,omitempty,omitzero"`
-	Generation int    `json:"generation,omitempty,omitzero"`
-	Profile    string `json:"profile"`
-	Revision   int    `json:"revision"`
+	Digest        string `json:"digest"`
+	Epoch         int64  `json:"epoch,omitempty,omitzero"`
+	Generation    int    `json:"generation,omitempty,omitzero"`
+	Profile       string `json:"profile"`
+	ProfileDigest string `json:"profileDigest,omitempty,omitzero"`
+	Revision      int    `json:"revision"`
 }
 
 // Snapshot defines model for Snapshot.
@@ -523,11 +557,20 @@ type GetOperationParams struct {
 	Version int64 `form:"version,omitempty" json:"version,omitempty,omitzero"`
 }
 
+// WatchOperationParams defines parameters for WatchOperation.
+type WatchOperationParams struct {
+	// LastEventID The id of the last event that was seen
+	LastEventID string `json:"Last-Event-ID,omitempty,omitzero"`
+}
+
 // PutJobJSONRequestBody defines body for PutJob for application/json ContentType.
 type PutJobJSONRequestBody = JobBody
 
 // StartOperationJSONRequestBody defines body for StartOperation for application/json ContentType.
 type StartOperationJSONRequestBody = OperationRequest
+
+// MakePlanJSONRequestBody defines body for MakePlan for application/json ContentType.
+type MakePlanJSONRequestBody = PlanRequest
 
 // CancelOperationJSONRequestBody defines body for CancelOperation for application/json ContentType.
 type CancelOperationJSONRequestBody = Decision
@@ -564,6 +607,9 @@ type ServerInterface interface {
 	// StartOperation Start an operation
 	// (POST /v1/tenants/{tenant}/jobs/{job}/operations)
 	StartOperation(ctx echo.Context, tenant TenantName, job JobName, params StartOperationParams) error
+	// MakePlan What an operation would do, or why it would be refused
+	// (POST /v1/tenants/{tenant}/jobs/{job}/plans)
+	MakePlan(ctx echo.Context, tenant TenantName, job JobName) error
 	// ListRevisions The job's revisions, newest first
 	// (GET /v1/tenants/{tenant}/jobs/{job}/revisions)
 	ListRevisions(ctx echo.Context, tenant TenantName, job JobName, params ListRevisionsParams) error
@@ -582,6 +628,9 @@ type ServerInterface interface {
 	// CancelOperation Cancel before the point of no return
 	// (POST /v1/tenants/{tenant}/operations/{operation}/cancel)
 	CancelOperation(ctx echo.Context, tenant TenantName, operation OperationID) error
+	// WatchOperation An operation's progress as server-sent events
+	// (GET /v1/tenants/{tenant}/operations/{operation}/events)
+	WatchOperation(ctx echo.Context, tenant TenantName, operation OperationID, params WatchOperationParams) error
 	// RetryOperation Try the step again on which the operation waits
 	// (POST /v1/tenants/{tenant}/operations/{operation}/retry)
 	RetryOperation(ctx echo.Context, tenant TenantName, operation OperationID) error
@@ -858,6 +907,30 @@ func (w *ServerInterfaceWrapper) StartOperation(ctx echo.Context) error {
 	return err
 }
 
+// MakePlan converts echo context to params.
+func (w *ServerInterfaceWrapper) MakePlan(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "job" -------------
+	var job JobName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "job", ctx.Param("job"), &job, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter job: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.MakePlan(ctx, tenant, job)
+	return err
+}
+
 // ListRevisions converts echo context to params.
 func (w *ServerInterfaceWrapper) ListRevisions(ctx echo.Context) error {
 	var err error
@@ -1050,6 +1123,50 @@ func (w *ServerInterfaceWrapper) CancelOperation(ctx echo.Context) error {
 	return err
 }
 
+// WatchOperation converts echo context to params.
+func (w *ServerInterfaceWrapper) WatchOperation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "operation" -------------
+	var operation OperationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "operation", ctx.Param("operation"), &operation, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter operation: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params WatchOperationParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID string
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Last-Event-ID, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Last-Event-ID: %s", err))
+		}
+
+		params.LastEventID = LastEventID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.WatchOperation(ctx, tenant, operation, params)
+	return err
+}
+
 // RetryOperation converts echo context to params.
 func (w *ServerInterfaceWrapper) RetryOperation(ctx echo.Context) error {
 	var err error
@@ -1206,8 +1323,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/jobs/:job/snapshots", wrapper.ListSnapshots, options.OperationMiddlewares["listSnapshots"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/jobs/:job/operations", wrapper.ListJobOperations, options.OperationMiddlewares["listJobOperations"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/jobs/:job/operations", wrapper.StartOperation, options.OperationMiddlewares["startOperation"]...)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/jobs/:job/plans", wrapper.MakePlan, options.OperationMiddlewares["makePlan"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/operations", wrapper.ListOperations, options.OperationMiddlewares["listOperations"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/operations/:operation", wrapper.GetOperation, options.OperationMiddlewares["getOperation"]...)
+	router.GET(options.BaseURL+"/v1/tenants/:tenant/operations/:operation/events", wrapper.WatchOperation, options.OperationMiddlewares["watchOperation"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/operations/:operation/cancel", wrapper.CancelOperation, options.OperationMiddlewares["cancelOperation"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/operations/:operation/retry", wrapper.RetryOperation, options.OperationMiddlewares["retryOperation"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/profiles", wrapper.ListProfiles, options.OperationMiddlewares["listProfiles"]...)
@@ -1604,6 +1723,47 @@ func (response StartOperationdefaultApplicationProblemPlusJSONResponse) VisitSta
 	return err
 }
 
+type MakePlanRequestObject struct {
+	Tenant TenantName `json:"tenant"`
+	Job    JobName    `json:"job"`
+	Body   *MakePlanJSONRequestBody
+}
+
+type MakePlanResponseObject interface {
+	VisitMakePlanResponse(w http.ResponseWriter) error
+}
+
+type MakePlan200JSONResponse Plan
+
+func (response MakePlan200JSONResponse) VisitMakePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MakePlandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response MakePlandefaultApplicationProblemPlusJSONResponse) VisitMakePlanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRevisionsRequestObject struct {
 	Tenant TenantName `json:"tenant"`
 	Job    JobName    `json:"job"`
@@ -1837,6 +1997,84 @@ type CancelOperationdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response CancelOperationdefaultApplicationProblemPlusJSONResponse) VisitCancelOperationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type WatchOperationRequestObject struct {
+	Tenant    TenantName  `json:"tenant"`
+	Operation OperationID `json:"operation"`
+	Params    WatchOperationParams
+}
+
+type WatchOperationResponseObject interface {
+	VisitWatchOperationResponse(w http.ResponseWriter) error
+}
+
+type WatchOperation200TextEventStreamResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response WatchOperation200TextEventStreamResponse) VisitWatchOperationResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type WatchOperation204Response struct {
+}
+
+func (response WatchOperation204Response) VisitWatchOperationResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type WatchOperationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response WatchOperationdefaultApplicationProblemPlusJSONResponse) VisitWatchOperationResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2087,6 +2325,9 @@ type StrictServerInterface interface {
 	// StartOperation Start an operation
 	// (POST /v1/tenants/{tenant}/jobs/{job}/operations)
 	StartOperation(ctx context.Context, request StartOperationRequestObject) (StartOperationResponseObject, error)
+	// MakePlan What an operation would do, or why it would be refused
+	// (POST /v1/tenants/{tenant}/jobs/{job}/plans)
+	MakePlan(ctx context.Context, request MakePlanRequestObject) (MakePlanResponseObject, error)
 	// ListRevisions The job's revisions, newest first
 	// (GET /v1/tenants/{tenant}/jobs/{job}/revisions)
 	ListRevisions(ctx context.Context, request ListRevisionsRequestObject) (ListRevisionsResponseObject, error)
@@ -2105,6 +2346,9 @@ type StrictServerInterface interface {
 	// CancelOperation Cancel before the point of no return
 	// (POST /v1/tenants/{tenant}/operations/{operation}/cancel)
 	CancelOperation(ctx context.Context, request CancelOperationRequestObject) (CancelOperationResponseObject, error)
+	// WatchOperation An operation's progress as server-sent events
+	// (GET /v1/tenants/{tenant}/operations/{operation}/events)
+	WatchOperation(ctx context.Context, request WatchOperationRequestObject) (WatchOperationResponseObject, error)
 	// RetryOperation Try the step again on which the operation waits
 	// (POST /v1/tenants/{tenant}/operations/{operation}/retry)
 	RetryOperation(ctx context.Context, request RetryOperationRequestObject) (RetryOperationResponseObject, error)
@@ -2393,6 +2637,55 @@ func (sh *strictHandler) StartOperation(ctx echo.Context, tenant TenantName, job
 	return nil
 }
 
+// MakePlan operation middleware
+func (sh *strictHandler) MakePlan(ctx echo.Context, tenant TenantName, job JobName) error {
+	var request MakePlanRequestObject
+
+	request.Tenant = tenant
+	request.Job = job
+
+	var body MakePlanJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.MakePlan(ctx.Request().Context(), request.(MakePlanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "MakePlan")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(MakePlanResponseObject); ok {
+		return validResponse.VisitMakePlanResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListRevisions operation middleware
 func (sh *strictHandler) ListRevisions(ctx echo.Context, tenant TenantName, job JobName, params ListRevisionsParams) error {
 	var request ListRevisionsRequestObject
@@ -2572,6 +2865,33 @@ func (sh *strictHandler) CancelOperation(ctx echo.Context, tenant TenantName, op
 		return err
 	} else if validResponse, ok := response.(CancelOperationResponseObject); ok {
 		return validResponse.VisitCancelOperationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// WatchOperation operation middleware
+func (sh *strictHandler) WatchOperation(ctx echo.Context, tenant TenantName, operation OperationID, params WatchOperationParams) error {
+	var request WatchOperationRequestObject
+
+	request.Tenant = tenant
+	request.Operation = operation
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.WatchOperation(ctx.Request().Context(), request.(WatchOperationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "WatchOperation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(WatchOperationResponseObject); ok {
+		return validResponse.VisitWatchOperationResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

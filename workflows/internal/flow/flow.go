@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"sluice/activities"
+	"sluice/internal/failure"
 	"sluice/internal/failure/ontemporal"
 )
 
@@ -32,7 +33,20 @@ type Future[Out any] struct{ inner workflow.Future }
 
 // Go starts an activity without waiting for it.
 func Go[In, Out any](ctx workflow.Context, queue string, def activities.Def[In, Out], in In, summary string) Future[Out] {
+	if ctx.Value(readOnly{}) != nil && def.Class != activities.Quick {
+		refused, set := workflow.NewFuture(ctx)
+		set.SetError(failure.New(failure.Internal, "%s is no look: this flow must have no effects", def.Name))
+		return Future[Out]{refused}
+	}
 	return Future[Out]{workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options(def.Class, queue, summary)), def.Name, in)}
+}
+
+type readOnly struct{}
+
+// ReadOnly gives a context on which only looks are taken: activities of the
+// class Quick. Any other is refused as a bug of ours.
+func ReadOnly(ctx workflow.Context) workflow.Context {
+	return workflow.WithValue(ctx, readOnly{}, true)
 }
 
 // Get waits for the result.
