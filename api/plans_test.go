@@ -60,3 +60,24 @@ func TestALatePlanSaysWhatItWaitsForWithoutCauses(t *testing.T) {
 	pending.LastFailure = nil
 	require.Equal(t, "hdfs.FindSnapshot", pendingText(pending))
 }
+
+func TestAPlansSpecHasTheFormOfAJobs(t *testing.T) {
+	w := assemble(t, nil, nil)
+	const path = "/v1/tenants/shop/jobs/orders/plans"
+	good := `{"kind":"upgrade","spec":{"engine":{"name":"flink","version":"1.20.5"},"artifact":"sha256:x","entryClass":"a.B"}}`
+	w.do(viewerToken, "POST", path, good).problem(failure.Unavailable) // as far as the record store
+	w.do(viewerToken, "POST", path, `{"kind":"stop"}`).problem(failure.Unavailable)
+	for body, field := range map[string]string{
+		`{"spec":{"engine":{"name":"flink","version":"1"},"artifact":"x","entryClass":"y"}}`:                           "/kind",
+		`{"kind":"upgrade","spec":{"engine":{"name":"flink"},"artifact":"x","entryClass":"y"}}`:                        "/spec/engine/version",
+		`{"kind":"upgrade","spec":{"engine":{"name":"flink","version":"1"},"artifact":"x","entryClass":"y","size":1}}`: "/spec",
+		`{"kind":"upgrade","spec":{}}`:                   "/spec/engine",
+		`{"kind":"upgrade","spec":null}`:                 "/spec",
+		`{"kind":"upgrade","force":true}`:                "body",
+		`{"kind":"upgrade","spec":"sha256:x","spec":{}}`: "/spec",
+	} {
+		p := w.do(viewerToken, "POST", path, body).problem(failure.Invalid)
+		require.Contains(t, fieldNames(p), field, "%s: %v", body, p.Errors)
+	}
+	w.do("", "POST", path, good).problem(failure.Unauthorized)
+}

@@ -250,10 +250,8 @@ type PlanRequest struct {
 	Revision int `json:"revision,omitempty,omitzero"`
 
 	// SoakSeconds How long the new submission is watched before the commit; 0 to 3600, default 30
-	SoakSeconds *int `json:"soakSeconds,omitempty"`
-
-	// Spec Of a revision that is not applied yet; the newest one's when left out
-	Spec *Spec `json:"spec,omitempty"`
+	SoakSeconds *int  `json:"soakSeconds,omitempty"`
+	Spec        *Spec `json:"spec,omitempty"`
 
 	// Stateless Start without a snapshot; role admin
 	Stateless bool `json:"stateless,omitempty,omitzero"`
