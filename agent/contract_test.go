@@ -123,6 +123,14 @@ func (w *world) pod(role string) {
 	w.t.Cleanup(func() { _ = pods.Delete(ctx, name, meta.DeleteOptions{GracePeriodSeconds: &zero}) })
 }
 
+// jobManagerUID is the uid of the pod that stands for the JobManager.
+func (w *world) jobManagerUID() string {
+	w.t.Helper()
+	pod, err := w.config.Pods.Pods("default").Get(context.Background(), w.config.Assignment.Job+"-g1-jobmanager-x", meta.GetOptions{})
+	require.NoError(w.t, err)
+	return string(pod.UID)
+}
+
 // claim changes which container the JobManager is.
 func (w *world) claim(container string) {
 	w.t.Helper()

@@ -42,6 +42,15 @@ type Change struct {
 	To    string `json:"to,omitempty,omitzero"`
 }
 
+// Choice defines model for Choice.
+type Choice struct {
+	// Option A name among the options of the operation's progress
+	Option string `json:"option"`
+
+	// Reason Shown to people; at most 200 characters
+	Reason string `json:"reason,omitempty,omitzero"`
+}
+
 // Decision defines model for Decision.
 type Decision struct {
 	// Reason Shown to people; at most 200 characters
@@ -193,6 +202,9 @@ type OperationRequest struct {
 	// Reason Shown to people; at most 200 characters
 	Reason string `json:"reason,omitempty,omitzero"`
 
+	// Replay Upgrade: what a rollback may do when the old revision can't read the new one's snapshots: ask (default), allow or deny to publish again what came after the savepoint
+	Replay string `json:"replay,omitempty,omitzero"`
+
 	// Revision The newest when left out
 	Revision int `json:"revision,omitempty,omitzero"`
 
@@ -204,6 +216,9 @@ type OperationRequest struct {
 
 	// Strategy warm (default) or cold
 	Strategy string `json:"strategy,omitempty,omitzero"`
+
+	// WithoutSavepoint Upgrade: go on from the newest checkpoint when no savepoint can be taken, also of a job that crash-loops
+	WithoutSavepoint bool `json:"withoutSavepoint,omitempty,omitzero"`
 }
 
 // OperatorList defines model for OperatorList.
@@ -214,15 +229,27 @@ type OperatorList struct {
 	Total int `json:"total"`
 }
 
+// Option defines model for Option.
+type Option struct {
+	// Name retry, replay or give-up
+	Name string `json:"name"`
+
+	// What What it does
+	What string `json:"what"`
+}
+
 // Plan defines model for Plan.
 type Plan struct {
-	Changes     []Change `json:"changes,omitempty,omitzero"`
-	Delta       Delta    `json:"delta"`
-	Digest      string   `json:"digest"`
-	From        Side     `json:"from,omitempty,omitzero"`
-	Kind        string   `json:"kind"`
-	Restore     string   `json:"restore,omitempty,omitzero"`
-	RestorePath string   `json:"restorePath,omitempty,omitzero"`
+	Changes []Change `json:"changes,omitempty,omitzero"`
+	Delta   Delta    `json:"delta"`
+	Digest  string   `json:"digest"`
+	From    Side     `json:"from,omitempty,omitzero"`
+	Kind    string   `json:"kind"`
+
+	// NoSavepoint None is tried: the job isn't RUNNING
+	NoSavepoint bool   `json:"noSavepoint,omitempty,omitzero"`
+	Restore     string `json:"restore,omitempty,omitzero"`
+	RestorePath string `json:"restorePath,omitempty,omitzero"`
 
 	// State The new job graph's operators against the newest snapshot's; made before the old job is touched
 	State    StateComparison `json:"state,omitempty,omitzero"`
@@ -234,6 +261,9 @@ type Plan struct {
 
 // PlanRequest defines model for PlanRequest.
 type PlanRequest struct {
+	// AllowStateLoss State in the snapshot may go for which the new job graph has no operator; role admin
+	AllowStateLoss bool `json:"allowStateLoss,omitempty,omitzero"`
+
 	// Kind start, stop, upgrade or savepoint
 	Kind string `json:"kind"`
 
@@ -245,6 +275,9 @@ type PlanRequest struct {
 
 	// Reason Shown to people; at most 200 characters
 	Reason string `json:"reason,omitempty,omitzero"`
+
+	// Replay Upgrade: what a rollback may do when the old revision can't read the new one's snapshots: ask (default), allow or deny to publish again what came after the savepoint
+	Replay string `json:"replay,omitempty,omitzero"`
 
 	// Revision The newest when left out
 	Revision int `json:"revision,omitempty,omitzero"`
@@ -258,6 +291,9 @@ type PlanRequest struct {
 
 	// Strategy warm (default) or cold
 	Strategy string `json:"strategy,omitempty,omitzero"`
+
+	// WithoutSavepoint Upgrade: go on from the newest checkpoint when no savepoint can be taken, also of a job that crash-loops
+	WithoutSavepoint bool `json:"withoutSavepoint,omitempty,omitzero"`
 }
 
 // Problem defines model for Problem.
@@ -309,22 +345,26 @@ type Progress struct {
 	Cancelable bool `json:"cancelable"`
 
 	// DowntimeMs Stop sent → every vertex RUNNING again, in ms
-	DowntimeMs  int64    `json:"downtimeMs,omitempty,omitzero"`
-	EndedAt     string   `json:"endedAt,omitempty,omitzero"`
-	Epoch       int64    `json:"epoch,omitempty,omitzero"`
-	Evidence    []string `json:"evidence,omitempty,omitzero"`
-	Failure     Failure  `json:"failure,omitempty,omitzero"`
-	FlinkJobID  string   `json:"flinkJobId,omitempty,omitzero"`
-	Generation  int      `json:"generation,omitempty,omitzero"`
-	Job         JobRef   `json:"job"`
-	Kind        string   `json:"kind"`
-	Operation   string   `json:"operation"`
+	DowntimeMs int64    `json:"downtimeMs,omitempty,omitzero"`
+	EndedAt    string   `json:"endedAt,omitempty,omitzero"`
+	Epoch      int64    `json:"epoch,omitempty,omitzero"`
+	Evidence   []string `json:"evidence,omitempty,omitzero"`
+	Failure    Failure  `json:"failure,omitempty,omitzero"`
+	FlinkJobID string   `json:"flinkJobId,omitempty,omitzero"`
+	Generation int      `json:"generation,omitempty,omitzero"`
+	Job        JobRef   `json:"job"`
+	Kind       string   `json:"kind"`
+	Operation  string   `json:"operation"`
+
+	// Options While it waits for a decision
+	Options     []Option `json:"options,omitempty,omitzero"`
 	Phase       string   `json:"phase"`
 	Plan        Plan     `json:"plan,omitempty,omitzero"`
 	Profile     string   `json:"profile,omitempty,omitzero"`
 	RequestedBy string   `json:"requestedBy,omitempty,omitzero"`
 	Retryable   bool     `json:"retryable"`
 	Revision    int      `json:"revision,omitempty,omitzero"`
+	Rollback    Rollback `json:"rollback,omitempty,omitzero"`
 	Savepoint   string   `json:"savepoint,omitempty,omitzero"`
 
 	// Since Start of the wait
@@ -335,6 +375,21 @@ type Progress struct {
 	// Version Goes up with every change
 	Version    int64  `json:"version"`
 	WaitingFor string `json:"waitingFor,omitempty,omitzero"`
+}
+
+// Replay A range of output that is published twice
+type Replay struct {
+	// CheckpointID Its newest checkpoint
+	CheckpointID int64 `json:"checkpointId"`
+
+	// Epoch The submission whose output is repeated
+	Epoch int64 `json:"epoch"`
+
+	// From The snapshot gone back to; all that was published after it is repeated
+	From string `json:"from"`
+
+	// To The newest snapshot of what was published
+	To string `json:"to"`
 }
 
 // Revision defines model for Revision.
@@ -361,6 +416,21 @@ type Role struct {
 
 	// MemoryMiB Total process memory in MiB
 	MemoryMiB int `json:"memoryMiB"`
+}
+
+// Rollback defines model for Rollback.
+type Rollback struct {
+	// Exact Nothing that was published is published again
+	Exact bool `json:"exact"`
+
+	// Replay A range of output that is published twice
+	Replay Replay `json:"replay,omitempty,omitzero"`
+
+	// RestorePath The snapshot from which the old revision goes on
+	RestorePath string `json:"restorePath,omitempty,omitzero"`
+
+	// Why What failed
+	Why string `json:"why"`
 }
 
 // Side defines model for Side.
@@ -572,6 +642,9 @@ type MakePlanJSONRequestBody = PlanRequest
 
 // CancelOperationJSONRequestBody defines body for CancelOperation for application/json ContentType.
 type CancelOperationJSONRequestBody = Decision
+
+// DecideOperationJSONRequestBody defines body for DecideOperation for application/json ContentType.
+type DecideOperationJSONRequestBody = Choice
 
 // RetryOperationJSONRequestBody defines body for RetryOperation for application/json ContentType.
 type RetryOperationJSONRequestBody = Decision
@@ -796,6 +869,20 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/operations/{operation}/cancel (the `CancelOperation` operationId).
 	CancelOperation(ctx context.Context, tenant TenantName, operation OperationID, body CancelOperationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DecideOperationWithBody Choose one of the ways on that a waiting operation offers (its progress lists them)
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/operations/{operation}/decide (the `DecideOperation` operationId).
+	DecideOperationWithBody(ctx context.Context, tenant TenantName, operation OperationID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DecideOperation Choose one of the ways on that a waiting operation offers (its progress lists them)
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/operations/{operation}/decide (the `DecideOperation` operationId).
+	DecideOperation(ctx context.Context, tenant TenantName, operation OperationID, body DecideOperationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// WatchOperation An operation's progress as server-sent events
 	//
@@ -1177,6 +1264,40 @@ func (c *Client) CancelOperationWithBody(ctx context.Context, tenant TenantName,
 // Corresponds with POST /v1/tenants/{tenant}/operations/{operation}/cancel (the `CancelOperation` operationId).
 func (c *Client) CancelOperation(ctx context.Context, tenant TenantName, operation OperationID, body CancelOperationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCancelOperationRequest(c.Server, tenant, operation, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DecideOperationWithBody Choose one of the ways on that a waiting operation offers (its progress lists them)
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/operations/{operation}/decide (the `DecideOperation` operationId).
+func (c *Client) DecideOperationWithBody(ctx context.Context, tenant TenantName, operation OperationID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDecideOperationRequestWithBody(c.Server, tenant, operation, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DecideOperation Choose one of the ways on that a waiting operation offers (its progress lists them)
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/operations/{operation}/decide (the `DecideOperation` operationId).
+func (c *Client) DecideOperation(ctx context.Context, tenant TenantName, operation OperationID, body DecideOperationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDecideOperationRequest(c.Server, tenant, operation, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2181,6 +2302,60 @@ func NewCancelOperationRequestWithBody(server string, tenant TenantName, operati
 	return req, nil
 }
 
+// NewDecideOperationRequest calls the generic DecideOperation builder with application/json body
+func NewDecideOperationRequest(server string, tenant TenantName, operation OperationID, body DecideOperationJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDecideOperationRequestWithBody(server, tenant, operation, "application/json", bodyReader)
+}
+
+// NewDecideOperationRequestWithBody constructs an http.Request for the DecideOperation method, with any body, and a specified content type
+func NewDecideOperationRequestWithBody(server string, tenant TenantName, operation OperationID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "operation", operation, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/operations/%s/decide", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewWatchOperationRequest constructs an http.Request for the WatchOperation method
 func NewWatchOperationRequest(server string, tenant TenantName, operation OperationID, params *WatchOperationParams) (*http.Request, error) {
 	var err error
@@ -2652,6 +2827,20 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/operations/{operation}/cancel (the `CancelOperation` operationId).
 	CancelOperationWithResponse(ctx context.Context, tenant TenantName, operation OperationID, body CancelOperationJSONRequestBody, reqEditors ...RequestEditorFn) (*CancelOperationResponse, error)
+
+	// DecideOperationWithBodyWithResponse Choose one of the ways on that a waiting operation offers (its progress lists them)
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/operations/{operation}/decide (the `DecideOperation` operationId).
+	DecideOperationWithBodyWithResponse(ctx context.Context, tenant TenantName, operation OperationID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DecideOperationResponse, error)
+
+	// DecideOperationWithResponse Choose one of the ways on that a waiting operation offers (its progress lists them)
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/operations/{operation}/decide (the `DecideOperation` operationId).
+	DecideOperationWithResponse(ctx context.Context, tenant TenantName, operation OperationID, body DecideOperationJSONRequestBody, reqEditors ...RequestEditorFn) (*DecideOperationResponse, error)
 
 	// WatchOperationWithResponse An operation's progress as server-sent events
 	//
@@ -3479,6 +3668,54 @@ func (r CancelOperationResponse) ContentType() string {
 	return ""
 }
 
+type DecideOperationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Operation
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r DecideOperationResponse) GetJSON202() *Operation {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DecideOperationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DecideOperationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DecideOperationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DecideOperationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DecideOperationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type WatchOperationResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -4043,6 +4280,32 @@ func (c *ClientWithResponses) CancelOperationWithResponse(ctx context.Context, t
 		return nil, err
 	}
 	return ParseCancelOperationResponse(rsp)
+}
+
+// DecideOperationWithBodyWithResponse Choose one of the ways on that a waiting operation offers (its progress lists them)
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/operations/{operation}/decide (the `DecideOperation` operationId).
+func (c *ClientWithResponses) DecideOperationWithBodyWithResponse(ctx context.Context, tenant TenantName, operation OperationID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DecideOperationResponse, error) {
+	rsp, err := c.DecideOperationWithBody(ctx, tenant, operation, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDecideOperationResponse(rsp)
+}
+
+// DecideOperationWithResponse Choose one of the ways on that a waiting operation offers (its progress lists them)
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/operations/{operation}/decide (the `DecideOperation` operationId).
+func (c *ClientWithResponses) DecideOperationWithResponse(ctx context.Context, tenant TenantName, operation OperationID, body DecideOperationJSONRequestBody, reqEditors ...RequestEditorFn) (*DecideOperationResponse, error) {
+	rsp, err := c.DecideOperation(ctx, tenant, operation, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDecideOperationResponse(rsp)
 }
 
 // WatchOperationWithResponse An operation's progress as server-sent events
@@ -4699,6 +4962,39 @@ func ParseCancelOperationResponse(rsp *http.Response) (*CancelOperationResponse,
 	}
 
 	response := &CancelOperationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Operation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDecideOperationResponse parses an HTTP response from a DecideOperationWithResponse call
+func ParseDecideOperationResponse(rsp *http.Response) (*DecideOperationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DecideOperationResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
 	}

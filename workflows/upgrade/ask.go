@@ -39,7 +39,7 @@ func (r *run) ask(ctx workflow.Context, cause error, options ...Option) (string,
 	r.evidence(f.Error())
 	r.progress.Options, r.progress.Retryable = options, true
 	r.enter(ctx, job.Waiting)
-	r.wait(ctx, "a person's decision: "+names(options))
+	r.wait(ctx, "a person's decision: "+optionNames(options))
 	r.decision = ""
 	if err := workflow.Await(ctx, func() bool { return r.decision != "" }); err != nil {
 		return "", err
@@ -62,12 +62,12 @@ func (r *run) mayDecide(option string) error {
 		return ontemporal.Error(failure.New(failure.Refused, "the operation doesn't wait for a decision (it is %s)", r.progress.Phase))
 	}
 	if !slices.ContainsFunc(r.progress.Options, func(o Option) bool { return o.Name == option }) {
-		return ontemporal.Error(failure.New(failure.Refused, "%q is none of the options: %s", option, names(r.progress.Options)))
+		return ontemporal.Error(failure.New(failure.Refused, "%q is none of the options: %s", option, optionNames(r.progress.Options)))
 	}
 	return nil
 }
 
-func names(options []Option) string {
+func optionNames(options []Option) string {
 	all := make([]string, 0, len(options))
 	for _, o := range options {
 		all = append(all, o.Name)

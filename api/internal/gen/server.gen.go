@@ -42,6 +42,15 @@ type Change struct {
 	To    string `json:"to,omitempty,omitzero"`
 }
 
+// Choice defines model for Choice.
+type Choice struct {
+	// Option A name among the options of the operation's progress
+	Option string `json:"option"`
+
+	// Reason Shown to people; at most 200 characters
+	Reason string `json:"reason,omitempty,omitzero"`
+}
+
 // Decision defines model for Decision.
 type Decision struct {
 	// Reason Shown to people; at most 200 characters
@@ -193,6 +202,9 @@ type OperationRequest struct {
 	// Reason Shown to people; at most 200 characters
 	Reason string `json:"reason,omitempty,omitzero"`
 
+	// Replay Upgrade: what a rollback may do when the old revision can't read the new one's snapshots: ask (default), allow or deny to publish again what came after the savepoint
+	Replay string `json:"replay,omitempty,omitzero"`
+
 	// Revision The newest when left out
 	Revision int `json:"revision,omitempty,omitzero"`
 
@@ -204,6 +216,9 @@ type OperationRequest struct {
 
 	// Strategy warm (default) or cold
 	Strategy string `json:"strategy,omitempty,omitzero"`
+
+	// WithoutSavepoint Upgrade: go on from the newest checkpoint when no savepoint can be taken, also of a job that crash-loops
+	WithoutSavepoint bool `json:"withoutSavepoint,omitempty,omitzero"`
 }
 
 // OperatorList defines model for OperatorList.
@@ -214,15 +229,27 @@ type OperatorList struct {
 	Total int `json:"total"`
 }
 
+// Option defines model for Option.
+type Option struct {
+	// Name retry, replay or give-up
+	Name string `json:"name"`
+
+	// What What it does
+	What string `json:"what"`
+}
+
 // Plan defines model for Plan.
 type Plan struct {
-	Changes     []Change `json:"changes,omitempty,omitzero"`
-	Delta       Delta    `json:"delta"`
-	Digest      string   `json:"digest"`
-	From        Side     `json:"from,omitempty,omitzero"`
-	Kind        string   `json:"kind"`
-	Restore     string   `json:"restore,omitempty,omitzero"`
-	RestorePath string   `json:"restorePath,omitempty,omitzero"`
+	Changes []Change `json:"changes,omitempty,omitzero"`
+	Delta   Delta    `json:"delta"`
+	Digest  string   `json:"digest"`
+	From    Side     `json:"from,omitempty,omitzero"`
+	Kind    string   `json:"kind"`
+
+	// NoSavepoint None is tried: the job isn't RUNNING
+	NoSavepoint bool   `json:"noSavepoint,omitempty,omitzero"`
+	Restore     string `json:"restore,omitempty,omitzero"`
+	RestorePath string `json:"restorePath,omitempty,omitzero"`
 
 	// State The new job graph's operators against the newest snapshot's; made before the old job is touched
 	State    StateComparison `json:"state,omitempty,omitzero"`
@@ -234,6 +261,9 @@ type Plan struct {
 
 // PlanRequest defines model for PlanRequest.
 type PlanRequest struct {
+	// AllowStateLoss State in the snapshot may go for which the new job graph has no operator; role admin
+	AllowStateLoss bool `json:"allowStateLoss,omitempty,omitzero"`
+
 	// Kind start, stop, upgrade or savepoint
 	Kind string `json:"kind"`
 
@@ -245,6 +275,9 @@ type PlanRequest struct {
 
 	// Reason Shown to people; at most 200 characters
 	Reason string `json:"reason,omitempty,omitzero"`
+
+	// Replay Upgrade: what a rollback may do when the old revision can't read the new one's snapshots: ask (default), allow or deny to publish again what came after the savepoint
+	Replay string `json:"replay,omitempty,omitzero"`
 
 	// Revision The newest when left out
 	Revision int `json:"revision,omitempty,omitzero"`
@@ -258,6 +291,9 @@ type PlanRequest struct {
 
 	// Strategy warm (default) or cold
 	Strategy string `json:"strategy,omitempty,omitzero"`
+
+	// WithoutSavepoint Upgrade: go on from the newest checkpoint when no savepoint can be taken, also of a job that crash-loops
+	WithoutSavepoint bool `json:"withoutSavepoint,omitempty,omitzero"`
 }
 
 // Problem defines model for Problem.
@@ -309,22 +345,26 @@ type Progress struct {
 	Cancelable bool `json:"cancelable"`
 
 	// DowntimeMs Stop sent → every vertex RUNNING again, in ms
-	DowntimeMs  int64    `json:"downtimeMs,omitempty,omitzero"`
-	EndedAt     string   `json:"endedAt,omitempty,omitzero"`
-	Epoch       int64    `json:"epoch,omitempty,omitzero"`
-	Evidence    []string `json:"evidence,omitempty,omitzero"`
-	Failure     Failure  `json:"failure,omitempty,omitzero"`
-	FlinkJobID  string   `json:"flinkJobId,omitempty,omitzero"`
-	Generation  int      `json:"generation,omitempty,omitzero"`
-	Job         JobRef   `json:"job"`
-	Kind        string   `json:"kind"`
-	Operation   string   `json:"operation"`
+	DowntimeMs int64    `json:"downtimeMs,omitempty,omitzero"`
+	EndedAt    string   `json:"endedAt,omitempty,omitzero"`
+	Epoch      int64    `json:"epoch,omitempty,omitzero"`
+	Evidence   []string `json:"evidence,omitempty,omitzero"`
+	Failure    Failure  `json:"failure,omitempty,omitzero"`
+	FlinkJobID string   `json:"flinkJobId,omitempty,omitzero"`
+	Generation int      `json:"generation,omitempty,omitzero"`
+	Job        JobRef   `json:"job"`
+	Kind       string   `json:"kind"`
+	Operation  string   `json:"operation"`
+
+	// Options While it waits for a decision
+	Options     []Option `json:"options,omitempty,omitzero"`
 	Phase       string   `json:"phase"`
 	Plan        Plan     `json:"plan,omitempty,omitzero"`
 	Profile     string   `json:"profile,omitempty,omitzero"`
 	RequestedBy string   `json:"requestedBy,omitempty,omitzero"`
 	Retryable   bool     `json:"retryable"`
 	Revision    int      `json:"revision,omitempty,omitzero"`
+	Rollback    Rollback `json:"rollback,omitempty,omitzero"`
 	Savepoint   string   `json:"savepoint,omitempty,omitzero"`
 
 	// Since Start of the wait
@@ -335,6 +375,21 @@ type Progress struct {
 	// Version Goes up with every change
 	Version    int64  `json:"version"`
 	WaitingFor string `json:"waitingFor,omitempty,omitzero"`
+}
+
+// Replay A range of output that is published twice
+type Replay struct {
+	// CheckpointID Its newest checkpoint
+	CheckpointID int64 `json:"checkpointId"`
+
+	// Epoch The submission whose output is repeated
+	Epoch int64 `json:"epoch"`
+
+	// From The snapshot gone back to; all that was published after it is repeated
+	From string `json:"from"`
+
+	// To The newest snapshot of what was published
+	To string `json:"to"`
 }
 
 // Revision defines model for Revision.
@@ -361,6 +416,21 @@ type Role struct {
 
 	// MemoryMiB Total process memory in MiB
 	MemoryMiB int `json:"memoryMiB"`
+}
+
+// Rollback defines model for Rollback.
+type Rollback struct {
+	// Exact Nothing that was published is published again
+	Exact bool `json:"exact"`
+
+	// Replay A range of output that is published twice
+	Replay Replay `json:"replay,omitempty,omitzero"`
+
+	// RestorePath The snapshot from which the old revision goes on
+	RestorePath string `json:"restorePath,omitempty,omitzero"`
+
+	// Why What failed
+	Why string `json:"why"`
 }
 
 // Side defines model for Side.
@@ -573,6 +643,9 @@ type MakePlanJSONRequestBody = PlanRequest
 // CancelOperationJSONRequestBody defines body for CancelOperation for application/json ContentType.
 type CancelOperationJSONRequestBody = Decision
 
+// DecideOperationJSONRequestBody defines body for DecideOperation for application/json ContentType.
+type DecideOperationJSONRequestBody = Choice
+
 // RetryOperationJSONRequestBody defines body for RetryOperation for application/json ContentType.
 type RetryOperationJSONRequestBody = Decision
 
@@ -626,6 +699,9 @@ type ServerInterface interface {
 	// CancelOperation Cancel before the point of no return
 	// (POST /v1/tenants/{tenant}/operations/{operation}/cancel)
 	CancelOperation(ctx echo.Context, tenant TenantName, operation OperationID) error
+	// DecideOperation Choose one of the ways on that a waiting operation offers (its progress lists them)
+	// (POST /v1/tenants/{tenant}/operations/{operation}/decide)
+	DecideOperation(ctx echo.Context, tenant TenantName, operation OperationID) error
 	// WatchOperation An operation's progress as server-sent events
 	// (GET /v1/tenants/{tenant}/operations/{operation}/events)
 	WatchOperation(ctx echo.Context, tenant TenantName, operation OperationID, params WatchOperationParams) error
@@ -1121,6 +1197,30 @@ func (w *ServerInterfaceWrapper) CancelOperation(ctx echo.Context) error {
 	return err
 }
 
+// DecideOperation converts echo context to params.
+func (w *ServerInterfaceWrapper) DecideOperation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "tenant" -------------
+	var tenant TenantName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tenant", ctx.Param("tenant"), &tenant, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter tenant: %s", err))
+	}
+
+	// ------------- Path parameter "operation" -------------
+	var operation OperationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "operation", ctx.Param("operation"), &operation, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter operation: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DecideOperation(ctx, tenant, operation)
+	return err
+}
+
 // WatchOperation converts echo context to params.
 func (w *ServerInterfaceWrapper) WatchOperation(ctx echo.Context) error {
 	var err error
@@ -1327,6 +1427,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/operations/:operation/events", wrapper.WatchOperation, options.OperationMiddlewares["watchOperation"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/operations/:operation/cancel", wrapper.CancelOperation, options.OperationMiddlewares["cancelOperation"]...)
 	router.POST(options.BaseURL+"/v1/tenants/:tenant/operations/:operation/retry", wrapper.RetryOperation, options.OperationMiddlewares["retryOperation"]...)
+	router.POST(options.BaseURL+"/v1/tenants/:tenant/operations/:operation/decide", wrapper.DecideOperation, options.OperationMiddlewares["decideOperation"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/profiles", wrapper.ListProfiles, options.OperationMiddlewares["listProfiles"]...)
 	router.GET(options.BaseURL+"/v1/tenants/:tenant/profiles/:profile", wrapper.GetProfile, options.OperationMiddlewares["getProfile"]...)
 	router.PUT(options.BaseURL+"/v1/tenants/:tenant/profiles/:profile", wrapper.PutProfile, options.OperationMiddlewares["putProfile"]...)
@@ -2006,6 +2107,47 @@ func (response CancelOperationdefaultApplicationProblemPlusJSONResponse) VisitCa
 	return err
 }
 
+type DecideOperationRequestObject struct {
+	Tenant    TenantName  `json:"tenant"`
+	Operation OperationID `json:"operation"`
+	Body      *DecideOperationJSONRequestBody
+}
+
+type DecideOperationResponseObject interface {
+	VisitDecideOperationResponse(w http.ResponseWriter) error
+}
+
+type DecideOperation202JSONResponse Operation
+
+func (response DecideOperation202JSONResponse) VisitDecideOperationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DecideOperationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DecideOperationdefaultApplicationProblemPlusJSONResponse) VisitDecideOperationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type WatchOperationRequestObject struct {
 	Tenant    TenantName  `json:"tenant"`
 	Operation OperationID `json:"operation"`
@@ -2344,6 +2486,9 @@ type StrictServerInterface interface {
 	// CancelOperation Cancel before the point of no return
 	// (POST /v1/tenants/{tenant}/operations/{operation}/cancel)
 	CancelOperation(ctx context.Context, request CancelOperationRequestObject) (CancelOperationResponseObject, error)
+	// DecideOperation Choose one of the ways on that a waiting operation offers (its progress lists them)
+	// (POST /v1/tenants/{tenant}/operations/{operation}/decide)
+	DecideOperation(ctx context.Context, request DecideOperationRequestObject) (DecideOperationResponseObject, error)
 	// WatchOperation An operation's progress as server-sent events
 	// (GET /v1/tenants/{tenant}/operations/{operation}/events)
 	WatchOperation(ctx context.Context, request WatchOperationRequestObject) (WatchOperationResponseObject, error)
@@ -2863,6 +3008,55 @@ func (sh *strictHandler) CancelOperation(ctx echo.Context, tenant TenantName, op
 		return err
 	} else if validResponse, ok := response.(CancelOperationResponseObject); ok {
 		return validResponse.VisitCancelOperationResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DecideOperation operation middleware
+func (sh *strictHandler) DecideOperation(ctx echo.Context, tenant TenantName, operation OperationID) error {
+	var request DecideOperationRequestObject
+
+	request.Tenant = tenant
+	request.Operation = operation
+
+	var body DecideOperationJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DecideOperation(ctx.Request().Context(), request.(DecideOperationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DecideOperation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DecideOperationResponseObject); ok {
+		return validResponse.VisitDecideOperationResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
