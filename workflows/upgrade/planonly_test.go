@@ -139,6 +139,26 @@ func TestWhatAPlanIsMadeOfIsInItsDigest(t *testing.T) {
 	}
 }
 
+func TestAPlanIsBoundToTheProfilesContent(t *testing.T) {
+	for name, arrange := range map[string]func(*upgrade.Facts){
+		"another profile": func(f *upgrade.Facts) { f.Target.Profile.Name = "big" },
+		"the first start": func(f *upgrade.Facts) {
+			f.Request.Kind, f.Directory.Empty = job.Start, true
+			f.Lease, f.Agent, f.Target.Current = activities.ReadLeaseOut{}, nil, activities.Current{State: "new"}
+		},
+	} {
+		seen, edited := runningFacts(job.Request{Kind: job.Upgrade}), runningFacts(job.Request{Kind: job.Upgrade})
+		arrange(&seen)
+		arrange(&edited)
+		edited.Target.Profile.Parallelism = 4
+		a, err := upgrade.Decide(seen)
+		require.NoError(t, err, name)
+		b, err := upgrade.Decide(edited)
+		require.NoError(t, err, name)
+		require.NotEqual(t, a.Digest, b.Digest, name)
+	}
+}
+
 func TestAnotherProfileIsAChange(t *testing.T) {
 	f := runningFacts(job.Request{Kind: job.Upgrade})
 	f.Target.Profile.Name = "big"
