@@ -101,7 +101,7 @@ func TestUpAndDown(t *testing.T) {
 
 	// A down of a state that started nothing takes nothing from another's.
 	mustStack(t, t.TempDir(), "down", "--purge")
-	mustStack(t, state, "kubectl", "exec", "leftover", "--", "true")
+	mustStack(t, state, "status")
 
 	mustStack(t, state, "down", "--purge")
 	if _, err := os.Stat(state); !os.IsNotExist(err) {
