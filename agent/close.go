@@ -44,14 +44,12 @@ func (a *Agent) closeSubmission(ctx context.Context, r *running, in agentapi.Clo
 	if err := p.sameJobManager(ctx); err != nil {
 		return agentapi.CloseOut{}, err
 	}
-	outcome := lease.Outcome(found.State)
-	switch {
-	case found.Name == closedName:
-		outcome = lease.Closed
-	case found.Terminal():
+	if found.Name != closedName && found.Terminal() {
 		return agentapi.CloseOut{Outcome: found.State}, a.recordJobEnd(ctx, found.ID, found.State, "")
-	default:
-		outcome = lease.Accepted
+	}
+	outcome := lease.Accepted
+	if found.Name == closedName {
+		outcome = lease.Closed
 	}
 	return agentapi.CloseOut{Outcome: string(outcome)}, p.record(ctx, outcome)
 }

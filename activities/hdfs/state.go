@@ -48,8 +48,9 @@ func (a *Activities) newest(ctx context.Context, in activities.ReadStateIn) (str
 		return found.Location, nil
 	case failure.NotFound:
 		return in.Path, nil
+	default:
+		return "", err
 	}
-	return "", err
 }
 
 // Summarize brings a snapshot into a payload's bounds: operators with state

@@ -52,9 +52,9 @@ const (
 )
 
 // file, inline and relative are stream handles of 100, 3 and 10 bytes.
-func file(j *java) *java     { return j.put(byte(2), int64(100), "hdfs://nn/sluice/x") }
-func inline(j *java) *java   { return j.put(byte(1), "name", 3, []byte("abc")) }
-func relative(j *java) *java { return j.put(byte(6), "uuid", int64(10)) }
+func file(j *java)     { j.put(byte(2), int64(100), "hdfs://nn/sluice/x") }
+func inline(j *java)   { j.put(byte(1), "name", 3, []byte("abc")) }
+func relative(j *java) { j.put(byte(6), "uuid", int64(10)) }
 
 // everything is a subtask with each type of state that Flink 1.20 and 2.3 write,
 // one of each a subtask; bytes is their size.

@@ -32,7 +32,7 @@ func rollbackExact(t *testing.T) {
 	require.Equal(t, job.Failed, o.Phase, "%+v", o.Progress)
 	require.True(t, o.Progress.Rollback.Exact)
 	require.Equal(t, o.Progress.Savepoint, o.Progress.Rollback.RestorePath)
-	backOnTheOldCluster(t, w)
+	backOnTheOldCluster(t, w, 3)
 	w.Records(900)
 	w.Run(Request(job.Stop))
 	w.GreenAfterRollback("v1")
@@ -52,7 +52,7 @@ func rollbackAfterCheckpoint(t *testing.T) {
 	require.Equal(t, job.Failed, o.Phase, "%+v", o.Progress)
 	require.Contains(t, o.Progress.Rollback.RestorePath, "/chk-", "the new revision's own")
 	require.True(t, o.Progress.Rollback.Exact)
-	backOnTheOldCluster(t, w)
+	backOnTheOldCluster(t, w, 3)
 	w.Records(1500)
 	w.Run(Request(job.Stop))
 	w.GreenAfterRollback("v1", "v2")
@@ -83,7 +83,7 @@ func rollbackWaits(t *testing.T) {
 	o = w.WaitPast(accepted.Operation, o.Progress.Version)
 	require.Equal(t, job.Failed, o.Phase, "%+v", o.Progress)
 	require.True(t, o.Progress.Rollback.Exact)
-	backOnTheOldCluster(t, w)
+	backOnTheOldCluster(t, w, 4) // the first way back was closed
 	w.Records(900)
 	w.Run(Request(job.Stop))
 	w.Green("v1")
@@ -97,8 +97,11 @@ func savepointFails(t *testing.T) {
 	w.Run(Request(job.Start))
 	w.Records(300)
 	w.Apply(V2)
+	accepted := w.Begin(Request(job.Upgrade))
+	w.AfterActivity(activities.AwaitGeneration.Name)
 	mend := w.LockSavepoints()
-	failed := w.Fails(Request(job.Upgrade))
+	failed := w.Wait(accepted.Operation)
+	require.Equal(t, job.Failed, failed.Phase, "%+v", failed.Progress)
 	require.Contains(t, failed.Progress.Failure.Message, "the savepoint failed and the job runs on")
 	require.Equal(t, 1, w.Lease().ActiveGeneration())
 	require.Nil(t, w.Lease().Hold)
@@ -119,10 +122,13 @@ func withoutSavepoint(t *testing.T) {
 	w.Run(Request(job.Start))
 	w.Records(300)
 	w.Apply(V2)
-	mend := w.LockSavepoints()
 	request := Request(job.Upgrade)
 	request.WithoutSavepoint = true
-	o := w.Run(request)
+	accepted := w.Begin(request)
+	w.AfterActivity(activities.AwaitGeneration.Name)
+	mend := w.LockSavepoints()
+	o := w.Wait(accepted.Operation)
+	require.Equal(t, job.Committed, o.Phase, "%+v", o.Progress)
 	require.Contains(t, Detail(o.Progress, "newest"), "/chk-")
 	mend()
 	w.Records(900)
@@ -139,12 +145,12 @@ func optionNames(p upgrade.Progress) []string {
 }
 
 // backOnTheOldCluster: generation 1 writes again, in a later epoch.
-func backOnTheOldCluster(t *testing.T, w *World) {
+func backOnTheOldCluster(t *testing.T, w *World, epoch int64) {
 	t.Helper()
 	state := w.Lease()
 	require.Equal(t, 1, state.ActiveGeneration())
 	require.Equal(t, 1, state.Intent.Generation)
-	require.EqualValues(t, 3, state.Epoch)
+	require.Equal(t, epoch, state.Epoch)
 	require.Nil(t, state.Hold)
 	w.Until("the failed cluster is gone", time.Minute, func() bool { return !w.Exists(2) })
 }

@@ -93,6 +93,7 @@ func (r *run) stop(ctx workflow.Context) (stopped, error) {
 			return stopped{verdict: goOnNewest}, r.insist(ctx, func() error { return r.fromNewest(ctx) })
 		}
 		return stopped{v, failure.New(failure.JobFailed, "the job was %s before its savepoint was complete: %s", out.JobState, out.Cause)}, nil
+	default: // there is a savepoint
 	}
 	r.restore = out.Savepoint
 	if err := r.insist(ctx, func() error { return r.verify(ctx, out.Savepoint) }); err != nil || v == goOn {
@@ -247,6 +248,7 @@ func (r *run) stopForGood(ctx workflow.Context) error {
 		return r.commitItEnded(ctx, stopped.why)
 	case resume: // it was to be stopped, and it is: its newest snapshot is found by the next start
 		r.evidence(stopped.why.Error())
+	default:
 	}
 	return r.commitStopped(ctx)
 }

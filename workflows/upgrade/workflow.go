@@ -128,6 +128,7 @@ func (r *run) change(ctx workflow.Context) error {
 		return r.commitItEnded(ctx, stopped.why)
 	case resume:
 		return r.rollback(ctx, stopped.why)
+	default: // on with the new revision
 	}
 	r.base = r.restore
 	if err := r.move(ctx); err != nil {
