@@ -176,7 +176,7 @@ func (r *reader) end() {
 	}
 	if _, err := r.from.ReadByte(); err == nil {
 		r.fail("goes on where its operators should end")
-	} else if err != io.EOF { //nolint:errorlint // bufio gives io.EOF as it is
+	} else if err != io.EOF {
 		r.err = err
 	}
 }

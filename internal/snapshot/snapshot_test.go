@@ -53,9 +53,9 @@ const (
 )
 
 // file, inline and relative are stream handles of 100, 3 and 10 bytes.
-func file(j *java) *java     { return j.put(byte(2), int64(100), "hdfs://nn/sluice/x") }
-func inline(j *java) *java   { return j.put(byte(1), "name", 3, []byte("abc")) }
-func relative(j *java) *java { return j.put(byte(6), "uuid", int64(10)) }
+func file(j *java)     { j.put(byte(2), int64(100), "hdfs://nn/sluice/x") }
+func inline(j *java)   { j.put(byte(1), "name", 3, []byte("abc")) }
+func relative(j *java) { j.put(byte(6), "uuid", int64(10)) }
 
 // everything is a subtask with each type of state that Flink 1.20 and 2.3 write,
 // one of each a subtask; bytes is their size.
@@ -303,7 +303,7 @@ func judge(t *testing.T, data []byte) {
 
 // TestDamaged is the fuzz test's little brother, for every run.
 func TestDamaged(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same bytes each time
 	for version := 3; version <= 6; version++ {
 		whole, _, _ := metadata(version)
 		for range 3000 {
@@ -324,7 +324,7 @@ func FuzzParse(f *testing.F) {
 	files, err := filepath.Glob("testdata/*/_metadata")
 	require.NoError(f, err)
 	for _, file := range files {
-		data, err := os.ReadFile(file)
+		data, err := os.ReadFile(file) //nolint:gosec // our own test data
 		require.NoError(f, err)
 		f.Add(data)
 	}
@@ -340,7 +340,7 @@ func TestRealOnes(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	for _, file := range files {
-		data, err := os.ReadFile(file)
+		data, err := os.ReadFile(file) //nolint:gosec // our own test data
 		require.NoError(t, err)
 		s, err := snapshot.Parse(bytes.NewReader(data))
 		require.NoError(t, err, file)
