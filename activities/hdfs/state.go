@@ -43,14 +43,10 @@ func (a *Activities) newest(ctx context.Context, in activities.ReadStateIn) (str
 		return in.Path, nil
 	}
 	found, err := a.client.FindMetadata(ctx, in.Directory)
-	switch failure.CodeOf(err) {
-	case "":
-		return found.Location, nil
-	case failure.NotFound:
+	if failure.CodeOf(err) == failure.NotFound {
 		return in.Path, nil
-	default:
-		return "", err
 	}
+	return found.Location, err
 }
 
 // Summarize brings a snapshot into a payload's bounds: operators with state

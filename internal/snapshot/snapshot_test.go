@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -302,7 +303,7 @@ func judge(t *testing.T, data []byte) {
 
 // TestDamaged is the fuzz test's little brother, for every run.
 func TestDamaged(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same bytes each time
 	for version := 3; version <= 6; version++ {
 		whole, _, _ := metadata(version)
 		for range 3000 {
@@ -323,9 +324,35 @@ func FuzzParse(f *testing.F) {
 	files, err := filepath.Glob("testdata/*/_metadata")
 	require.NoError(f, err)
 	for _, file := range files {
-		data, err := os.ReadFile(file)
+		data, err := os.ReadFile(file) //nolint:gosec // our own test data
 		require.NoError(f, err)
 		f.Add(data)
 	}
 	f.Fuzz(judge)
+}
+
+// TestRealOnes: what Flink itself reads in snapshots that it wrote of the test
+// job counter: savepoints (native, canonical) and checkpoints, of both versions and
+// state backends, with a changelog and with merged files. testdata/Dump.java made
+// flink-reads.txt.
+func TestRealOnes(t *testing.T) {
+	files, err := filepath.Glob("testdata/*/_metadata")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		data, err := os.ReadFile(file) //nolint:gosec // our own test data
+		require.NoError(t, err)
+		s, err := snapshot.Parse(bytes.NewReader(data))
+		require.NoError(t, err, file)
+		var got strings.Builder
+		fmt.Fprintf(&got, "checkpoint %d\n", s.CheckpointID)
+		for _, o := range s.Operators {
+			fmt.Fprintf(&got, "%s name=%s uid=%s parallelism=%d max=%d collected=%d state=%d coordinator=%t bytes=%d\n",
+				o.ID, o.Name, o.UID, o.Parallelism, o.MaxParallelism, o.Collected, o.Subtasks, o.Coordinator, o.Bytes)
+		}
+		want, err := os.ReadFile(filepath.Join(filepath.Dir(file), "flink-reads.txt"))
+		require.NoError(t, err)
+		require.Equal(t, string(want), got.String(), file)
+		judge(t, data)
+	}
 }

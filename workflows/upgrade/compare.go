@@ -117,10 +117,10 @@ func Compare(graph []agentapi.Operator, stored activities.ReadStateOut, running 
 // it may. Losing state takes the request's word.
 func (c StateComparison) Refusal(allowLoss bool) error {
 	if c.TooWide.Total > 0 {
-		widest := c.TooWide.Operators[0]
+		first := c.TooWide.Operators[0]
 		return failure.New(failure.Incompatible, "the state of %s can't be spread so far: %s has parallelism %d, its state was written for at most %d",
-			count(c.TooWide.Total), widest, widest.Parallelism, widest.MaxParallelism).
-			WithNext("use a profile or revision with parallelism %d or less; the maximum can't be changed without losing the state", widest.MaxParallelism).
+			count(c.TooWide.Total), first, first.Parallelism, first.MaxParallelism).
+			WithNext("use a profile or revision with parallelism %d or less; the maximum can't be changed without losing the state", first.MaxParallelism).
 			With("tooWide", names(c.TooWide)).With("snapshot", c.Snapshot)
 	}
 	if c.Lost.Total > 0 && !allowLoss {
