@@ -71,10 +71,10 @@ func commandLine(arguments []string) string {
 // union is the sorted names of both.
 func union(a, b map[string]string) []string {
 	names := make([]string, 0, len(a)+len(b))
-	for name := range a { //workflowcheck:ignore
+	for name := range a {
 		names = append(names, name)
 	}
-	for name := range b { //workflowcheck:ignore
+	for name := range b {
 		names = append(names, name)
 	}
 	slices.Sort(names)
