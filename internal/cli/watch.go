@@ -1,4 +1,3 @@
-//nolint:bodyclose // read closes the body of every answer
 package cli
 
 import (
