@@ -91,7 +91,8 @@ func (a *API) track(ctx context.Context, row store.Operation, tell func(gen.Oper
 		over = o.Final
 		return over || o.Phase == unknownPhase
 	}
-	const first, most = time.Second, 10 * time.Second
+	// It begins within a few hundred ms; whoever is away is so for longer.
+	const first, away, most = 50 * time.Millisecond, time.Second, 10 * time.Second
 	for wait := first; ; wait = min(2*wait, most) {
 		began := time.Now()
 		if row.Run() == "" || row.Phase.Final() { // no run of its own to follow
@@ -102,10 +103,12 @@ func (a *API) track(ctx context.Context, row store.Operation, tell func(gen.Oper
 		if over {
 			return
 		}
-		if time.Since(began) > most {
-			wait = first
+		if row.Run() != "" {
+			wait = max(wait, away)
+			if time.Since(began) > most {
+				wait = away
+			}
 		}
-		// It has not begun, or somebody is away.
 		select {
 		case <-ctx.Done():
 			return
@@ -214,9 +217,9 @@ func (s *stream) say(o gen.Operation) (text string, over bool) {
 	}
 	before := s.unseen
 	s.unseen = ""
-	if !known {
+	if !known && o.ProgressUnavailable != "" {
 		s.unseen = event(eventUnavailable, "", data)
-		if s.unseen != before {
+		if s.unseen != before && o.Phase == unknownPhase { // what has not begun is said if it stays so
 			return s.unseen, false
 		}
 	}

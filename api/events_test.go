@@ -205,15 +205,31 @@ func TestAQuietStreamLivesOnBeyondTheDoorsDeadlines(t *testing.T) {
 	for range 10 { // 500 ms: the deadlines of the door were 200
 		require.Equal(t, []string{": all is quiet"}, r.block())
 	}
-	b.tell <- told(0, "unknown", false)
+	b.tell <- told(0, "planning", false) // it has not said anything yet
+	require.Equal(t, []string{": all is quiet"}, r.block())
+	soon := told(0, "planning", false)
+	soon.ProgressUnavailable = "the operation is about to begin"
+	b.tell <- soon
+	name := ""
+	for name == "" { // once it stands for a while
+		name, _, _ = r.event()
+	}
+	require.Equal(t, "unavailable", name)
+	away := told(0, "unknown", false)
+	away.ProgressUnavailable = "the workers don't answer"
+	b.tell <- away
+	for phase := ""; phase != "unknown"; {
+		var o gen.Operation
+		_, _, o = r.event()
+		phase = o.Phase
+	}
 	for range 3 { // told, and repeated as long as it stands
 		name, id, o := r.event()
 		require.Equal(t, []string{"unavailable", ""}, []string{name, id}, "without an id: the reader still has what it had")
 		require.Equal(t, "unknown", o.Phase)
 	}
 	b.tell <- told(4, "proving", false)
-	name := "unavailable"
-	for name == "unavailable" {
+	for name = "unavailable"; name == "unavailable"; {
 		name, _, _ = r.event()
 	}
 	require.Equal(t, "progress", name)
