@@ -74,6 +74,9 @@ func (a *app) planCommand() *cobra.Command {
 	flags.StringVar(&w.request.Profile, "profile", "", "profile; the one in force when left out, else ordinary")
 	flags.StringVar(&w.request.Strategy, "strategy", "", "warm (default) or cold, of an upgrade")
 	flags.BoolVar(&w.request.Stateless, "stateless", false, "of a start: without a snapshot")
+	flags.BoolVar(&w.request.WithoutSavepoint, "without-savepoint", false, "of an upgrade: on from the newest checkpoint when no savepoint can be taken")
+	flags.BoolVar(&w.request.AllowStateLoss, "allow-state-loss", false, "state may go for which the new job graph has no operator")
+	flags.StringVar(&w.request.Replay, "replay", "", "of an upgrade: ask (default), allow or deny a rollback to publish again what came after the savepoint")
 	flags.StringVar(&w.request.PlanDigest, "plan-digest", "", "say only whether the plan is still this one")
 	flags.BoolVar(&w.push, "push", false, "push local artifacts that the server lacks")
 	return command
