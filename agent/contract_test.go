@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -245,8 +246,19 @@ func (w *world) submitCommand(restore string, spec job.Spec) agentapi.Command {
 	c.Submit = &agentapi.SubmitIn{
 		Epoch: epoch, FlinkJobID: job.FlinkJobID(w.uid, epoch), RestorePath: restore, Spec: spec, Parallelism: 2, Tenant: "shop",
 	}
-	w.t.Cleanup(func() { _ = w.flink.Cancel(context.Background(), c.Submit.FlinkJobID) })
+	w.t.Cleanup(func() { w.end(c.Submit.FlinkJobID) })
 	return c
+}
+
+// end cancels a job and waits for its end: its files go next, and a task that
+// can't close one while it is canceled takes its TaskManager along.
+func (w *world) end(id string) {
+	w.t.Helper()
+	_ = w.flink.Cancel(context.Background(), id)
+	assert.Eventually(w.t, func() bool {
+		found, err := w.flink.Job(context.Background(), id)
+		return code(err) == failure.NotFound || err == nil && found.Terminal()
+	}, 20*time.Second, 20*time.Millisecond, "job %s goes on", id)
 }
 
 func (w *world) stopCommand(step string) agentapi.Command {

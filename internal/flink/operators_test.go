@@ -75,7 +75,7 @@ func plans(program []operator) (chained, single []Node, want []id) {
 }
 
 func TestOperatorsWithoutUIDsGetTheIDsTheyHaveInChains(t *testing.T) {
-	random := rand.New(rand.NewPCG(7, 7)) //nolint:gosec // the same graphs each time
+	random := rand.New(rand.NewPCG(7, 7))
 	for round := range 3000 {
 		var program []operator
 		for i := range 1 + random.IntN(12) {
@@ -138,7 +138,7 @@ func TestOperatorsAgainstFlinksJobGraphs(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, files, 4)
 	for _, file := range files {
-		data, err := os.ReadFile(file) //nolint:gosec // our own test data
+		data, err := os.ReadFile(file)
 		require.NoError(t, err)
 		var flink struct {
 			Chained, Single []Node

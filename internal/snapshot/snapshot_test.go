@@ -303,7 +303,7 @@ func judge(t *testing.T, data []byte) {
 
 // TestDamaged is the fuzz test's little brother, for every run.
 func TestDamaged(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same bytes each time
+	random := rand.New(rand.NewPCG(1, 2))
 	for version := 3; version <= 6; version++ {
 		whole, _, _ := metadata(version)
 		for range 3000 {
@@ -324,7 +324,7 @@ func FuzzParse(f *testing.F) {
 	files, err := filepath.Glob("testdata/*/_metadata")
 	require.NoError(f, err)
 	for _, file := range files {
-		data, err := os.ReadFile(file) //nolint:gosec // our own test data
+		data, err := os.ReadFile(file)
 		require.NoError(f, err)
 		f.Add(data)
 	}
@@ -340,7 +340,7 @@ func TestRealOnes(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	for _, file := range files {
-		data, err := os.ReadFile(file) //nolint:gosec // our own test data
+		data, err := os.ReadFile(file)
 		require.NoError(t, err)
 		s, err := snapshot.Parse(bytes.NewReader(data))
 		require.NoError(t, err, file)
