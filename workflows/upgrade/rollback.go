@@ -85,7 +85,7 @@ func (r *run) back(ctx workflow.Context) error {
 			return nil
 		}
 		code := failure.CodeOf(err)
-		if r.restore == r.base || code != failure.JobFailed && code != failure.Incompatible {
+		if r.published == nil || r.restore != r.published.To || code != failure.JobFailed && code != failure.Incompatible {
 			return err
 		}
 		// The old revision doesn't run from what the new one left: another snapshot
@@ -164,39 +164,29 @@ func (r *run) endBy(ctx workflow.Context, intent *lease.Intent) error {
 func (r *run) choose(ctx workflow.Context) error {
 	return r.step(ctx, "choose", "HDFS", func() (string, error) {
 		last := r.state.Intent
-		found, err := flow.Do(ctx, r.queue, activities.FindSnapshot, activities.FindSnapshotIn{Directory: r.checkpoints(last.FlinkJobID)}, "the newest checkpoint of the submission that ended")
+		found, err := r.checkpointOf(ctx, last)
 		if err != nil {
 			return "", err
 		}
 		if last.Generation == r.generation && found.Path != "" { // the new revision published
 			r.published = &Replay{From: r.base, To: found.Path, Epoch: last.Epoch, CheckpointID: found.CheckpointID}
 		}
-		path := found.Path
-		if path == "" && r.checkpointed == last.Epoch {
-			return "", failure.New(failure.Unproven, "submission %d left no checkpoint, though it had made one: it may have finished by itself", last.Epoch).
-				WithNext("look at its output and at %s", r.checkpoints(last.FlinkJobID))
+		path, err := r.left(last, found)
+		if err != nil {
+			return "", err
 		}
-		if path == "" {
-			path = last.RestorePath
-		}
-		if r.base == "" { // the old job was never stopped in order: its own lineage is all there is
-			r.base = path
-		}
-		if path == r.unfit && path != "" {
+		if path == r.unfit && path != "" { // so the new revision published it
 			if r.in.Request.Replay != job.ReplayAllow && !r.again {
 				return "", failure.New(failure.Incompatible, "the old revision doesn't run from the newest snapshot %s; from %s it would publish again what submission %d published", path, r.base, r.published.Epoch).
 					WithNext("decide: sluice op decide %s --option replay, or give-up", r.in.Operation)
 			}
-			path = r.base
+			path, r.progress.Rollback.Replay = r.base, r.published
 		}
 		if path == "" {
 			return "", failure.New(failure.Refused, "no snapshot is known from which the old revision could go on")
 		}
 		r.restore = path
-		r.progress.Rollback.RestorePath, r.progress.Rollback.Exact, r.progress.Rollback.Replay = path, true, nil
-		if path == r.base && r.published != nil {
-			r.progress.Rollback.Exact, r.progress.Rollback.Replay = false, r.published
-		}
+		r.progress.Rollback.RestorePath, r.progress.Rollback.Exact = path, r.progress.Rollback.Replay == nil
 		_, err = flow.Do(ctx, r.queue, activities.VerifySnapshot, activities.VerifySnapshotIn{Path: path}, "verify the snapshot to go back to")
 		return path, err
 	})

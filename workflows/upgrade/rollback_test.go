@@ -124,6 +124,43 @@ func TestARollbackThatFailsLaterGoesOnFromItsOwn(t *testing.T) {
 	require.Equal(t, 3, w.submits[2].Generation)
 }
 
+// It fails from its own snapshot too: that asks for a retry. The savepoint is no
+// way out, for what the rolled-back job published would be repeated unsaid.
+func TestARollbackThatFailsFromItsOwnSnapshotNeverGoesBehindIt(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade, Replay: job.ReplayAllow})
+	w.awaits = []answer[agentapi.AwaitOut]{{err: npe}, {err: npe}, {err: npe}}
+	w.newest = map[string]activities.FindSnapshotOut{job.FlinkJobID("U", 7): {Path: "hdfs://nn/own-2", CheckpointID: 2}}
+	for hour := range 2 {
+		w.env.RegisterDelayedCallback(func() {
+			require.Equal(t, job.Waiting, w.progress(t).Phase)
+			var accepted bool
+			w.update(upgrade.UpdateRetry, &accepted)
+		}, time.Duration(hour+1)*time.Hour)
+	}
+	w.run()
+	require.Len(t, w.submits, 4)
+	require.Equal(t, "hdfs://nn/own-2", w.submit(2).RestorePath)
+	require.Equal(t, "hdfs://nn/own-2", w.submit(3).RestorePath)
+	require.True(t, w.progress(t).Rollback.Exact)
+}
+
+// The old job died before its savepoint, and no checkpoint of it is left: it may
+// have finished. Nothing is started from an older snapshot.
+func TestADeadJobWithoutCheckpointsIsNotBroughtBack(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.facts.Target.Current.Epoch = 5
+	w.state.Intent.RestorePath = "hdfs://nn/older"
+	w.env.OnActivity(activities.StopJob.Name, anything, anything).Return(stopOf(w, lease.Closed))
+	w.env.RegisterDelayedCallback(func() {
+		require.Equal(t, job.Waiting, w.progress(t).Phase)
+		require.Empty(t, w.submits)
+		var accepted bool
+		w.decide(upgrade.OptionGiveUp, &accepted)
+	}, time.Hour)
+	w.run()
+	require.Empty(t, w.submits)
+}
+
 // The answer to the POST is unknown: the door is closed before anything else is
 // submitted.
 func TestAnUnknownSubmissionIsClosedBeforeTheRollback(t *testing.T) {

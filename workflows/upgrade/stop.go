@@ -189,15 +189,26 @@ func (r *run) fromNewest(ctx workflow.Context) error {
 // its own that is newer than the savepoint taken of it, else where it came from;
 // "" when the savepoint is the newest.
 func (r *run) newestOf(ctx workflow.Context, intent *lease.Intent) (string, error) {
-	found, err := flow.Do(ctx, r.queue, activities.FindSnapshot, activities.FindSnapshotIn{Directory: r.checkpoints(intent.FlinkJobID)}, "the newest checkpoint of the submission that ended")
-	switch {
-	case err != nil:
+	found, err := r.checkpointOf(ctx, intent)
+	if err != nil || r.progress.Savepoint != "" && found.CheckpointID <= r.savepointID {
 		return "", err
-	case r.progress.Savepoint != "" && found.CheckpointID <= r.savepointID:
-		return "", nil
+	}
+	return r.left(intent, found)
+}
+
+func (r *run) checkpointOf(ctx workflow.Context, intent *lease.Intent) (activities.FindSnapshotOut, error) {
+	return flow.Do(ctx, r.queue, activities.FindSnapshot, activities.FindSnapshotIn{Directory: r.checkpoints(intent.FlinkJobID)}, "the newest checkpoint of the submission that ended")
+}
+
+// left is what a submission that is over left to go on from: its newest
+// checkpoint, else where it came from. One that had made a checkpoint (it was
+// committed, or this operation saw it) and has none any more may have finished:
+// from where it came all that it published would be repeated.
+func (r *run) left(intent *lease.Intent, found activities.FindSnapshotOut) (string, error) {
+	switch {
 	case found.Path != "":
 		return found.Path, nil
-	case intent.Epoch == r.target.Current.Epoch:
+	case intent.Epoch == r.target.Current.Epoch || intent.Epoch == r.checkpointed:
 		return "", failure.New(failure.Unproven, "submission %d left no checkpoint, though it had made one: it may have finished by itself", intent.Epoch).
 			WithNext("look at its output and at %s", r.checkpoints(intent.FlinkJobID))
 	}

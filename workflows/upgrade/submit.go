@@ -7,7 +7,6 @@ import (
 
 	"sluice/activities"
 	"sluice/internal/agentapi"
-	"sluice/internal/failure"
 	"sluice/internal/job"
 	"sluice/workflows/internal/flow"
 )
@@ -201,12 +200,8 @@ func (r *run) nextEpoch(ctx workflow.Context) error {
 		if err != nil {
 			return "", err
 		}
-		if newest.Path == "" && r.checkpointed == intent.Epoch {
-			return "", failure.New(failure.Unproven, "submission %d left no checkpoint, though it had made one: it may have finished by itself", intent.Epoch).
-				WithNext("look at its output and at %s", r.checkpoints(intent.FlinkJobID))
-		}
-		if newest.Path != "" {
-			r.restore = newest.Path
+		if r.restore, err = r.left(intent, newest); err != nil {
+			return "", err
 		}
 		r.epoch = r.state.Epoch + 1
 		return fmt.Sprintf("epoch %d ended %s; epoch %d follows", intent.Epoch, intent.Outcome, r.epoch), nil
