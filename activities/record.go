@@ -41,7 +41,12 @@ type ResolveIn struct {
 	UID      string  `json:"uid"`      // "" : whatever it is now
 	Revision int     `json:"revision"` // 0: newest
 	Profile  string  `json:"profile"`  // "": current, else "ordinary"
-	Current  bool    `json:"current"`  // the committed revision, whatever is newest (stop, savepoint)
+	Current  bool    `json:"current"`  // the committed revision, whatever is newest (stop, savepoint, restart)
+	// Before asks, where no revision is named, for the newest one below the
+	// committed that was ever committed (rollback).
+	Before bool `json:"before,omitempty"`
+	// Newest takes the newest where none is named, also one that a rollback withdrew.
+	Newest bool `json:"newest,omitempty"`
 }
 
 // ResolveOut is what they are.
@@ -55,6 +60,7 @@ type ResolveOut struct {
 	// EverSnapshot says that the ledger has or had a snapshot of this job (uid),
 	// gone ones included.
 	EverSnapshot bool `json:"everSnapshot"`
+	Newest       int  `json:"newest,omitempty"` // number of the newest revision
 }
 
 // Current is the last committed state of a job.
@@ -98,6 +104,8 @@ type CommitIn struct {
 	State         string `json:"state"` // running, stopped
 	Epoch         int64  `json:"epoch"`
 	Generation    int    `json:"generation"`
+	// Withdrawn is the newest revision when a rollback went behind it; 0: none did.
+	Withdrawn int `json:"withdrawn,omitempty"`
 }
 
 // FinishIn ends an operation's row.

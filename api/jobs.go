@@ -171,13 +171,17 @@ func toSpec(spec gen.Spec) job.Spec {
 }
 
 func fromRevision(r store.Revision) gen.Revision {
-	return gen.Revision{
+	answer := gen.Revision{
 		Number: r.Number, Digest: r.Digest, CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy,
 		Spec: gen.Spec{
 			Engine: gen.Engine{Name: r.Spec.Engine.Name, Version: r.Spec.Engine.Version}, Artifact: r.Spec.Artifact,
 			EntryClass: r.Spec.EntryClass, Arguments: r.Spec.Arguments, Options: r.Spec.Options,
 		},
 	}
+	if r.CommittedAt != nil {
+		answer.CommittedAt = *r.CommittedAt
+	}
+	return answer
 }
 
 func fromJob(j store.Job) gen.Job {
@@ -186,7 +190,7 @@ func fromJob(j store.Job) gen.Job {
 		NewestRevision: j.Newest, Links: jobLinks(j.Ref()),
 		Current: gen.JobState{
 			State: j.State.State, Revision: j.State.Revision, Digest: j.State.Digest, Profile: j.State.Profile,
-			Epoch: j.State.Epoch, Generation: j.State.Generation, Operation: j.State.Operation, UpdatedAt: j.State.UpdatedAt,
+			Epoch: j.State.Epoch, Generation: j.State.Generation, Operation: j.State.Operation, UpdatedAt: j.State.UpdatedAt, Withdrawn: j.State.Withdrawn,
 		},
 	}
 }

@@ -50,10 +50,7 @@ func (a *Activities) resolve(ctx context.Context, in activities.ResolveIn) (acti
 		return out, failure.New(failure.NotFound, "job %s with uid %s does not exist; today's has uid %s", in.Job, in.UID, found.UID).
 			WithNext("the job was deleted and made again: ask for the operation anew")
 	}
-	if in.Current && found.State.Revision > 0 {
-		in.Revision = found.State.Revision
-	}
-	revision, err := a.Store.Revision(ctx, found.UID, in.Revision)
+	revision, err := a.revision(ctx, found, in)
 	if err != nil {
 		return out, err
 	}
@@ -75,7 +72,24 @@ func (a *Activities) resolve(ctx context.Context, in activities.ResolveIn) (acti
 			Revision: found.State.Revision, Digest: found.State.Digest, Profile: found.State.Profile, State: found.State.State, Epoch: found.State.Epoch, ProfileDigest: found.State.ProfileDigest,
 		},
 		EverSnapshot: ever,
+		Newest:       found.Newest,
 	}, err
+}
+
+// revision is the one that is meant: the one named; else the one in force, where
+// it is asked for or a rollback withdrew all newer ones; else the newest.
+func (a *Activities) revision(ctx context.Context, found store.Job, in activities.ResolveIn) (store.Revision, error) {
+	inForce := found.State.Revision
+	switch {
+	case in.Current && inForce > 0:
+		in.Revision = inForce
+	case in.Revision != 0:
+	case in.Before:
+		return a.Store.Committed(ctx, found.UID, inForce)
+	case inForce > 0 && found.Newest <= found.State.Withdrawn && !in.Newest:
+		in.Revision = inForce
+	}
+	return a.Store.Revision(ctx, found.UID, in.Revision)
 }
 
 // currentSpec is that of the revision committed last; nil when none was.
@@ -106,7 +120,7 @@ func (a *Activities) recordSnapshot(ctx context.Context, in activities.RecordSna
 func (a *Activities) commit(ctx context.Context, in activities.CommitIn) (activities.None, error) {
 	return activities.None{}, a.Store.Commit(ctx, store.State{
 		JobUID: in.JobUID, Revision: in.Revision, Profile: in.Profile, ProfileDigest: in.ProfileDigest, State: in.State,
-		Epoch: in.Epoch, Generation: in.Generation, Operation: in.Operation,
+		Epoch: in.Epoch, Generation: in.Generation, Operation: in.Operation, Withdrawn: in.Withdrawn,
 	})
 }
 

@@ -44,7 +44,7 @@ func (a *app) complete(command *cobra.Command) {
 	}
 	for name, values := range map[string][]string{
 		"output": {table, jsonFormat, yamlFormat}, "strategy": {string(job.Warm), string(job.Cold)},
-		"kind": {string(job.Start), string(job.Upgrade), string(job.Stop), string(job.Savepoint)},
+		"kind": {string(job.Start), string(job.Upgrade), string(job.Stop), string(job.Savepoint), string(job.Restart), string(job.Rollback)},
 	} {
 		a.completeFlag(command, name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}

@@ -20,6 +20,8 @@ func (a *app) opCommand() *cobra.Command {
 		a.startCommand(job.Stop, "Stop a job, keeping a savepoint"),
 		a.startCommand(job.Upgrade, "Bring a running job to another revision or profile"),
 		a.startCommand(job.Savepoint, "Take a savepoint of a running job"),
+		a.startCommand(job.Restart, "Run the revision and profile in force anew, on a new generation, with its state"),
+		a.startCommand(job.Rollback, "Bring a running job back to an older revision, with its state"),
 		&cobra.Command{
 			Use: "watch ID", Short: "Follow an operation to its end", Args: arguments(1, 1),
 			RunE: func(c *cobra.Command, args []string) error {
@@ -88,16 +90,16 @@ func (a *app) startCommand(kind job.Kind, short string) *cobra.Command {
 	flags.StringVar(&w.request.PlanDigest, "plan-digest", "", "digest of the plan that was seen (sluice plan); with another plan nothing is done")
 	flags.StringVar(&w.key, "idempotency-key", "", "names this request: the same key again starts nothing twice")
 	flags.BoolVarP(&w.watch, "watch", "w", false, "follow it to its end")
-	if kind == job.Start || kind == job.Upgrade {
-		flags.IntVar(&w.request.Revision, "revision", 0, "revision; the newest when left out")
+	if kind.Submits() {
 		flags.IntVar(&w.soak, "soak", job.DefaultSoakSeconds, "seconds to watch the new submission before the commit")
+	}
+	if kind.Submits() && kind != job.Restart {
+		flags.IntVar(&w.request.Revision, "revision", 0, revisionHelp(kind))
 		flags.StringVar(&w.request.Profile, "profile", "", "profile; the one in force when left out, else ordinary")
 		flags.BoolVar(&w.request.AllowStateLoss, "allow-state-loss", false, "state may go for which the new job graph has no operator (role admin)")
 	}
-	if kind == job.Upgrade {
+	if kind.Replaces() {
 		flags.StringVar(&w.request.Strategy, "strategy", "", "warm (default): the new cluster stands before the stop; cold: less resources, more downtime")
-	}
-	if kind == job.Upgrade {
 		flags.BoolVar(&w.request.WithoutSavepoint, "without-savepoint", false, "go on from the newest checkpoint when no savepoint can be taken (a job that crash-loops)")
 		flags.StringVar(&w.request.Replay, "replay", "", "what a rollback may do when the old revision can't read the new one's snapshots: ask (default), allow or deny to publish again what came after the savepoint")
 	}
@@ -105,6 +107,13 @@ func (a *app) startCommand(kind job.Kind, short string) *cobra.Command {
 		flags.BoolVar(&w.request.Stateless, "stateless", false, "start without a snapshot (role admin)")
 	}
 	return command
+}
+
+func revisionHelp(kind job.Kind) string {
+	if kind == job.Rollback {
+		return "revision to go back to; the newest older one that ran when left out"
+	}
+	return "revision; the newest when left out, or the one in force after a rollback"
 }
 
 // startTries repeat a request whose answer was lost; its key makes that safe.

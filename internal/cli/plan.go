@@ -69,8 +69,8 @@ func (a *app) planCommand() *cobra.Command {
 	}
 	flags := command.Flags()
 	filesFlag(command, &w.files)
-	flags.StringVar(&w.request.Kind, "kind", "", "start, upgrade, stop or savepoint; upgrade when it runs, else start, when left out")
-	flags.IntVar(&w.request.Revision, "revision", 0, "revision; the newest when left out")
+	flags.StringVar(&w.request.Kind, "kind", "", "start, upgrade, stop, savepoint, restart or rollback; upgrade when it runs, else start, when left out")
+	flags.IntVar(&w.request.Revision, "revision", 0, "revision; the newest when left out (of a rollback the newest older one that ran)")
 	flags.StringVar(&w.request.Profile, "profile", "", "profile; the one in force when left out, else ordinary")
 	flags.StringVar(&w.request.Strategy, "strategy", "", "warm (default) or cold, of an upgrade")
 	flags.BoolVar(&w.request.Stateless, "stateless", false, "of a start: without a snapshot")
@@ -233,7 +233,7 @@ func needs(p apiclient.Plan) string {
 		return ""
 	}
 	text := fmt.Sprintf("%s CPU, %d MiB of memory, %d slots", p.Delta.CPU, p.Delta.MemoryMiB, p.Delta.Slots)
-	if p.Kind == string(job.Upgrade) {
+	if job.Kind(p.Kind).Replaces() {
 		text += ", beside what runs until the old generation is gone"
 	}
 	return text

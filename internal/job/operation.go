@@ -9,7 +9,16 @@ const (
 	Stop      Kind = "stop"
 	Upgrade   Kind = "upgrade"
 	Savepoint Kind = "savepoint"
+	Restart   Kind = "restart"  // the revision and profile in force, on a new generation
+	Rollback  Kind = "rollback" // an upgrade to an older revision
 )
+
+// Replaces says whether the operation puts a new submission in the place of the
+// one that runs.
+func (k Kind) Replaces() bool { return k == Upgrade || k == Restart || k == Rollback }
+
+// Submits says whether it makes a new submission.
+func (k Kind) Submits() bool { return k == Start || k.Replaces() }
 
 // Strategy says what stands before the old job is touched.
 type Strategy string
@@ -25,7 +34,7 @@ const (
 // Request is what a person asks of an operation.
 type Request struct {
 	Kind      Kind     `json:"kind"`
-	Revision  int      `json:"revision,omitempty"`  // 0: the newest
+	Revision  int      `json:"revision,omitempty"`  // 0: the newest; of a rollback the newest older one that was committed
 	Profile   string   `json:"profile,omitempty"`   // "": the one in force, else "ordinary"
 	Strategy  Strategy `json:"strategy,omitempty"`  // "": warm
 	Stateless bool     `json:"stateless,omitempty"` // start without a snapshot, stop without keeping one

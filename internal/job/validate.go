@@ -175,11 +175,11 @@ func checkText(text string, limit int) string {
 func (r Request) Validate() []failure.Field {
 	v := fields{}
 	switch r.Kind {
-	case Start, Stop, Upgrade, Savepoint:
+	case Start, Stop, Upgrade, Savepoint, Restart, Rollback:
 	default:
-		v.add("/kind", fmt.Sprintf("%q is none of start, stop, upgrade, savepoint", r.Kind), "")
+		v.add("/kind", fmt.Sprintf("%q is none of start, stop, upgrade, savepoint, restart, rollback", r.Kind), "")
 	}
-	changes := r.Kind == Start || r.Kind == Upgrade
+	changes := r.Kind.Submits() && r.Kind != Restart // that goes on with what there is
 	if r.Revision < 0 {
 		v.add("/revision", "is negative", "leave it out for the newest")
 	}
@@ -196,7 +196,7 @@ func (r Request) Validate() []failure.Field {
 	switch r.Strategy {
 	case "":
 	case Warm, Cold:
-		if r.Kind != Upgrade {
+		if !r.Kind.Replaces() {
 			v.add("/strategy", "means nothing to a "+string(r.Kind), "leave it out")
 		}
 	default:
@@ -210,20 +210,20 @@ func (r Request) Validate() []failure.Field {
 	} else if r.AllowStateLoss && r.Stateless {
 		v.add("/allowStateLoss", "means nothing to a start without a snapshot", "leave it out, or stateless")
 	}
-	if r.WithoutSavepoint && r.Kind != Upgrade {
+	if r.WithoutSavepoint && !r.Kind.Replaces() {
 		v.add("/withoutSavepoint", "means nothing to a "+string(r.Kind), "leave it out")
 	}
 	switch r.Replay {
 	case "":
 	case ReplayAsk, ReplayAllow, ReplayDeny:
-		if r.Kind != Upgrade {
+		if !r.Kind.Replaces() {
 			v.add("/replay", "means nothing to a "+string(r.Kind), "leave it out")
 		}
 	default:
 		v.add("/replay", fmt.Sprintf("%q is none of ask, allow, deny", r.Replay), "")
 	}
 	if r.SoakSeconds != nil {
-		if !changes {
+		if !r.Kind.Submits() {
 			v.add("/soakSeconds", "means nothing to a "+string(r.Kind), "leave it out")
 		} else if *r.SoakSeconds < 0 || *r.SoakSeconds > MaxSoakSeconds {
 			v.add("/soakSeconds", fmt.Sprintf("must be from 0 to %d", MaxSoakSeconds), "")

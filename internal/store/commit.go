@@ -41,10 +41,18 @@ func (s *Store) commit(ctx context.Context, tx bun.Tx, state State) error {
 		}
 		state.Digest = committed.Digest
 	}
+	if state.Withdrawn == 0 && state.Revision < now.Withdrawn {
+		state.Withdrawn = now.Withdrawn
+	}
 	state.UpdatedAt = s.clock()
 	_, err = tx.NewInsert().Model(&state).On("DUPLICATE KEY UPDATE").
 		Set("revision = VALUES(revision)").Set("digest = VALUES(digest)").Set("profile = VALUES(profile)").Set("profile_digest = VALUES(profile_digest)").
 		Set("state = VALUES(state)").Set("epoch = VALUES(epoch)").Set("generation = VALUES(generation)").
-		Set("operation = VALUES(operation)").Set("updated_at = VALUES(updated_at)").Exec(ctx)
+		Set("operation = VALUES(operation)").Set("withdrawn = VALUES(withdrawn)").Set("updated_at = VALUES(updated_at)").Exec(ctx)
+	if err != nil || state.State != Running {
+		return err
+	}
+	_, err = tx.NewUpdate().Model((*Revision)(nil)).Set("committed_at = ?", state.UpdatedAt).
+		Where("job_uid = ?", state.JobUID).Where("number = ?", state.Revision).Where("committed_at IS NULL").Exec(ctx)
 	return err
 }

@@ -49,12 +49,16 @@ type State struct {
 	Digest   string `bun:"digest"`
 	Profile  string `bun:"profile"`
 	// ProfileDigest is the profile's as it was applied; "" before it was recorded.
-	ProfileDigest string    `bun:"profile_digest"`
-	State         string    `bun:"state"`
-	Epoch         int64     `bun:"epoch"`
-	Generation    int       `bun:"generation"`
-	Operation     string    `bun:"operation"`
-	UpdatedAt     time.Time `bun:"updated_at"`
+	ProfileDigest string `bun:"profile_digest"`
+	State         string `bun:"state"`
+	Epoch         int64  `bun:"epoch"`
+	Generation    int    `bun:"generation"`
+	Operation     string `bun:"operation"`
+	// Withdrawn: revisions up to it were taken back by a rollback. Whoever names no
+	// revision means the one in force until a newer one is applied or one of them
+	// is named. A commit with 0 keeps it.
+	Withdrawn int       `bun:"withdrawn"`
+	UpdatedAt time.Time `bun:"updated_at"`
 }
 
 // Revision is a job's numbered, immutable body.
@@ -67,6 +71,8 @@ type Revision struct {
 	Spec      job.Spec  `bun:"body,type:json"`
 	CreatedBy string    `bun:"created_by"`
 	CreatedAt time.Time `bun:"created_at"`
+	// CommittedAt is when it first ran and was proven; nil: never.
+	CommittedAt *time.Time `bun:"committed_at"`
 }
 
 // PutResult says what PutJob did.
@@ -201,6 +207,18 @@ func (s *Store) Revision(ctx context.Context, uid string, number int) (Revision,
 			WithNext("list the job's revisions")
 	}
 	return found, mapError(err, "the revision")
+}
+
+// Committed is the newest revision below one that ever ran and was proven.
+func (s *Store) Committed(ctx context.Context, uid string, below int) (Revision, error) {
+	var found Revision
+	err := s.db.NewSelect().Model(&found).Where("job_uid = ?", uid).Where("number < ?", below).Where("committed_at IS NOT NULL").
+		OrderExpr("number DESC").Limit(1).Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return found, failure.New(failure.NotFound, "no revision older than %d is known to have run", below).
+			WithNext("name the one to go back to: --revision N (sluice get revisions lists them)")
+	}
+	return found, mapError(err, "the revisions")
 }
 
 // Revisions lists a job's revisions, newest first, those below the number given

@@ -43,7 +43,8 @@ func (s *Store) Migrate(ctx context.Context) error {
 	if err != nil {
 		return failure.Wrap(failure.Internal, err, "migrations")
 	}
-	provider, err := goose.NewProvider(goose.DialectMySQL, s.sql, files)
+	provider, err := goose.NewProvider(goose.DialectMySQL, s.sql, files,
+		goose.WithAllowOutofOrder(true)) // two releases' migrations may meet: each stands alone
 	if err != nil {
 		return mapError(err, "the migrations")
 	}

@@ -192,6 +192,39 @@ func TestCommitIsOrderedByEpoch(t *testing.T) {
 	require.Equal(t, failure.NotFound, failure.CodeOf(s.Commit(t.Context(), missing)))
 }
 
+func TestARollbackIsInForceUntilANewerRevisionIs(t *testing.T) {
+	s := migrated(t)
+	uid := put(t, s).Job.UID
+	for i := range 2 { // revisions 2 and 3
+		body := spec()
+		body.Arguments = []string{fmt.Sprint(i)}
+		_, err := s.PutJob(t.Context(), orders, "dc1", body, "anna")
+		require.NoError(t, err)
+	}
+	_, err := s.Committed(t.Context(), uid, 3)
+	require.Equal(t, failure.NotFound, failure.CodeOf(err), "none ever ran")
+	epoch := int64(0)
+	commits := func(state string, revision, withdrawn int) store.State {
+		epoch++
+		require.NoError(t, s.Commit(t.Context(), store.State{
+			JobUID: uid, Revision: revision, Profile: "ordinary", State: state, Epoch: epoch, Generation: 1, Operation: "op", Withdrawn: withdrawn,
+		}))
+		read, err := s.Job(t.Context(), orders)
+		require.NoError(t, err)
+		return read.State
+	}
+	commits(store.Running, 1, 0)
+	commits(store.Stopped, 2, 0) // it ended before it was proven
+	commits(store.Running, 3, 0)
+	before, err := s.Committed(t.Context(), uid, 3)
+	require.NoError(t, err)
+	require.Equal(t, 1, before.Number, "2 never ran well")
+	require.Equal(t, 3, commits(store.Running, 1, 3).Withdrawn)
+	require.Equal(t, 3, commits(store.Stopped, 1, 0).Withdrawn, "a stop keeps it")
+	require.Equal(t, 3, commits(store.Running, 2, 0).Withdrawn)
+	require.Zero(t, commits(store.Running, 3, 0).Withdrawn, "the newest was named")
+}
+
 func TestRequestKeys(t *testing.T) {
 	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	s := open(t, store.Options{Now: func() time.Time { return now }})

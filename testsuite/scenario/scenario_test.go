@@ -35,6 +35,8 @@ var stories = []struct {
 	{"upgrade-without-savepoint", "the same, where the request allows it: on from the newest checkpoint", withoutSavepoint},
 	{"asks-and-retries", "a submission that fails after the stop waits with its evidence; retry goes on", asksAndRetries},
 	{"story-in-the-ui", "Temporal's UI says in every step what it is, where it stands and what it waits for", storyInTheUI},
+	{"restart", "the same revision on a new cluster, with its state", restart},
+	{"rollback-to-revision", "back to an older revision, with its state; a stop and a start stay there until a newer one is named", rollbackToRevision},
 	{"plan-then-upgrade", "a plan has no effects, an operation does just what was planned or nothing; its events are complete", planThenUpgrade},
 	{"cancel-before-the-stop", "a cancel while preparing removes the new generation; the job runs on", cancelBeforeStop},
 }

@@ -35,7 +35,7 @@ type Operation struct {
 
 // Request is an operation's body; stories soak for a second only.
 func Request(kind job.Kind) job.Request {
-	if kind != job.Start && kind != job.Upgrade {
+	if !kind.Submits() {
 		return job.Request{Kind: kind}
 	}
 	second := 1

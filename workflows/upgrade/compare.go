@@ -9,7 +9,6 @@ import (
 	"sluice/activities"
 	"sluice/internal/agentapi"
 	"sluice/internal/failure"
-	"sluice/internal/job"
 	"sluice/workflows/internal/flow"
 )
 
@@ -204,7 +203,7 @@ type heads []agentapi.Vertex
 // the new job graph. The version keeps operations that began before there was a
 // comparison as they are.
 func (r *run) compares(ctx workflow.Context) bool {
-	if r.in.Request.Kind != job.Upgrade && r.restore == "" {
+	if !r.in.Request.Kind.Replaces() && r.restore == "" {
 		return false
 	}
 	return workflow.GetVersion(ctx, "compare-state", workflow.DefaultVersion, 1) == 1
@@ -235,7 +234,7 @@ func (r *run) comparison(ctx workflow.Context, prepared agentapi.PrepareOut) (St
 		return StateComparison{Unknown: "not compared: " + why}, nil
 	}
 	in := activities.ReadStateIn{Path: r.restore}
-	if intent := r.state.Intent; r.in.Request.Kind == job.Upgrade && intent != nil {
+	if intent := r.state.Intent; r.in.Request.Kind.Replaces() && intent != nil {
 		in = activities.ReadStateIn{Directory: r.checkpoints(intent.FlinkJobID), Path: intent.RestorePath}
 	}
 	stored, err := flow.Do(ctx, r.queue, activities.ReadState, in, "which operators have state in the newest snapshot?")

@@ -14,9 +14,13 @@ import (
 // commit writes the new state, releases the hold and retires the old
 // generation; Kubernetes removes it in the background.
 func (r *run) commit(ctx workflow.Context) error {
-	return r.settle(ctx, activities.CommitIn{
+	commit := activities.CommitIn{
 		Revision: r.target.Revision.Number, Profile: r.target.Profile.Name, ProfileDigest: r.target.Profile.Digest(), State: "running", Epoch: r.epoch, Generation: r.generation,
-	}, r.old)
+	}
+	if r.in.Request.Kind == job.Rollback {
+		commit.Withdrawn = r.target.Newest
+	}
+	return r.settle(ctx, commit, r.old)
 }
 
 // commitBack is the end of a rollback: the old revision runs again.

@@ -75,7 +75,8 @@ func (r *run) gather(ctx workflow.Context) (Facts, error) {
 	facts := Facts{Operation: r.in.Operation, Request: r.in.Request}
 	var err error
 	facts.Target, err = flow.Do(ctx, job.FlowQueue, activities.Resolve, activities.ResolveIn{
-		Job: r.in.Job, UID: r.in.UID, Revision: r.in.Request.Revision, Profile: r.in.Request.Profile, Current: !r.changes(),
+		Job: r.in.Job, UID: r.in.UID, Revision: r.in.Request.Revision, Profile: r.in.Request.Profile,
+		Current: !r.changes() || r.in.Request.Kind == job.Restart, Before: r.in.Request.Kind == job.Rollback, Newest: r.only != nil && r.only.Spec != nil,
 	}, "read job, revision and profile")
 	if err != nil {
 		return facts, err
@@ -150,9 +151,7 @@ func (r *run) look(ctx workflow.Context, facts *Facts) error {
 }
 
 // changes says whether the operation makes a new submission.
-func (r *run) changes() bool {
-	return r.in.Request.Kind == job.Start || r.in.Request.Kind == job.Upgrade
-}
+func (r *run) changes() bool { return r.in.Request.Kind.Submits() }
 
 // Decide makes the plan, or says why there is none. It is pure.
 func Decide(f Facts) (Plan, error) {
@@ -164,7 +163,7 @@ func Decide(f Facts) (Plan, error) {
 	switch f.Request.Kind {
 	case job.Start:
 		err = planStart(f, &plan)
-	case job.Upgrade:
+	case job.Upgrade, job.Restart, job.Rollback:
 		err = planUpgrade(f, &plan)
 	case job.Stop:
 		err = mustRun(f)
@@ -284,9 +283,8 @@ func planUpgrade(f Facts, plan *Plan) error {
 	if err := mustRun(f); err != nil && !restarting {
 		return err
 	}
-	if f.Target.Current.Revision == f.Target.Revision.Number && f.Target.Current.Profile == f.Target.Profile.Name && f.Target.Current.ProfileDigest == f.Target.Profile.Digest() {
-		return failure.New(failure.Conflict, "revision %d with profile %q is what runs already", f.Target.Revision.Number, f.Target.Profile.Name).
-			WithNext("apply a change first (sluice apply -f), or name another revision or profile")
+	if err := mustChange(f); err != nil {
+		return err
 	}
 	if err := mustReadState(f); err != nil {
 		return err
@@ -304,6 +302,24 @@ func planUpgrade(f Facts, plan *Plan) error {
 	plan.Delta = delta(f.Target.Profile)
 	plan.Steps = []string{"reserve a generation", "apply", "prepare", "hold", "stop with savepoint", "verify", "move the lease", "submit", "prove", "commit", "retire the old generation"}
 	return nil
+}
+
+// mustChange: what is asked for is not what there is. A restart is a change by
+// itself.
+func mustChange(f Facts) error {
+	number, current := f.Target.Revision.Number, f.Target.Current
+	switch {
+	case f.Request.Kind == job.Rollback && number >= current.Revision:
+		return failure.New(failure.Conflict, "revision %d is not older than revision %d, which runs", number, current.Revision).
+			WithNext("name an older revision; to go to a newer one: sluice op upgrade --revision %d", number)
+	case f.Request.Kind != job.Upgrade || number != current.Revision || current.Profile != f.Target.Profile.Name || current.ProfileDigest != f.Target.Profile.Digest():
+		return nil
+	}
+	why := failure.New(failure.Conflict, "revision %d with profile %q is what runs already", number, current.Profile)
+	if f.Target.Newest > number && f.Request.Revision == 0 {
+		return why.WithNext("a rollback withdrew the newer revisions up to %d: name one (--revision %d), or apply a change", f.Target.Newest, f.Target.Newest)
+	}
+	return why.WithNext("apply a change first (sluice apply -f), or name another revision or profile; to run the same anew: sluice op restart")
 }
 
 // crashes says whether the job is there, but in a state in which no savepoint of

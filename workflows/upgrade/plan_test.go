@@ -90,6 +90,18 @@ func TestDecideRefuses(t *testing.T) {
 			f.Target.Revision.Number = 1
 			return f
 		}(), failure.Conflict},
+		"upgrade to what runs, behind a rollback": {func() upgrade.Facts {
+			f := runningFacts(job.Request{Kind: job.Upgrade})
+			f.Target.Revision.Number, f.Target.Newest = 1, 2
+			return f
+		}(), failure.Conflict},
+		"rollback to a newer revision": {runningFacts(job.Request{Kind: job.Rollback, Revision: 2}), failure.Conflict},
+		"rollback to what runs": {func() upgrade.Facts {
+			f := runningFacts(job.Request{Kind: job.Rollback, Revision: 1})
+			f.Target.Revision.Number = 1
+			return f
+		}(), failure.Conflict},
+		"restart of a stopped job": {stoppedFacts(job.Request{Kind: job.Restart}, lease.Finished), failure.Refused},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -99,6 +111,16 @@ func TestDecideRefuses(t *testing.T) {
 			require.NotEmpty(t, failure.Of(err).Next, "every refusal says what to do")
 		})
 	}
+}
+
+func TestARestartNeedsNoChange(t *testing.T) {
+	f := runningFacts(job.Request{Kind: job.Restart})
+	f.Target.Revision = job.Revision{Number: 1, Spec: *f.Target.CurrentSpec}
+	plan, err := upgrade.Decide(f)
+	require.NoError(t, err)
+	require.Empty(t, plan.Changes)
+	require.Equal(t, job.Warm, plan.Strategy)
+	require.Equal(t, 4, plan.To.Generation, "on a new generation")
 }
 
 func TestAnEditedProfileCanBeRolledOut(t *testing.T) {

@@ -43,6 +43,7 @@ func TestAPlanIsWhatTheOperationDecides(t *testing.T) {
 	for name, arrange := range map[string]func(*world){
 		"upgrade": func(w *world) { w.facts.Request.Kind = job.Upgrade },
 		"stop":    func(w *world) { w.facts.Request.Kind = job.Stop },
+		"restart": func(w *world) { w.facts.Request.Kind = job.Restart },
 		"start": func(w *world) {
 			w.facts = stoppedFacts(job.Request{Kind: job.Start}, lease.Finished)
 			w.facts.Snapshots = []job.Snapshot{{Epoch: 5, CheckpointID: 9, Path: "s9"}}

@@ -96,7 +96,7 @@ func (r *run) execute(ctx workflow.Context) error {
 			return err
 		}
 		return r.stopForGood(ctx)
-	case job.Start, job.Upgrade:
+	case job.Start, job.Upgrade, job.Restart, job.Rollback:
 		if err := r.prepare(ctx); err != nil {
 			return err
 		}

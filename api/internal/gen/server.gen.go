@@ -146,6 +146,9 @@ type JobState struct {
 	// State new, running or stopped: as of the last finished operation
 	State     string    `json:"state"`
 	UpdatedAt time.Time `json:"updatedAt,omitempty,omitzero"`
+
+	// Withdrawn A rollback withdrew the revisions up to this one: until a newer one is applied, whoever names none means the one in force
+	Withdrawn int `json:"withdrawn,omitempty,omitzero"`
 }
 
 // Operation defines model for Operation.
@@ -190,7 +193,7 @@ type OperationRequest struct {
 	// AllowStateLoss State in the snapshot may go for which the new job graph has no operator; role admin
 	AllowStateLoss bool `json:"allowStateLoss,omitempty,omitzero"`
 
-	// Kind start, stop, upgrade or savepoint
+	// Kind start, stop, upgrade, savepoint, restart (what is in force, on a new generation) or rollback (an upgrade to an older revision)
 	Kind string `json:"kind"`
 
 	// PlanDigest The digest of a plan that was seen, sha256:<64 hex>: the operation ends before any effect (conflict) when its own plan is another
@@ -205,7 +208,7 @@ type OperationRequest struct {
 	// Replay Upgrade: what a rollback may do when the old revision can't read the new one's snapshots: ask (default), allow or deny to publish again what came after the savepoint
 	Replay string `json:"replay,omitempty,omitzero"`
 
-	// Revision The newest when left out
+	// Revision The newest when left out, or the one in force after a rollback; of a rollback the newest older one that was committed
 	Revision int `json:"revision,omitempty,omitzero"`
 
 	// SoakSeconds How long the new submission is watched before the commit; 0 to 3600, default 30
@@ -264,7 +267,7 @@ type PlanRequest struct {
 	// AllowStateLoss State in the snapshot may go for which the new job graph has no operator; role admin
 	AllowStateLoss bool `json:"allowStateLoss,omitempty,omitzero"`
 
-	// Kind start, stop, upgrade or savepoint
+	// Kind start, stop, upgrade, savepoint, restart (what is in force, on a new generation) or rollback (an upgrade to an older revision)
 	Kind string `json:"kind"`
 
 	// PlanDigest The digest of a plan that was seen, sha256:<64 hex>: the operation ends before any effect (conflict) when its own plan is another
@@ -279,7 +282,7 @@ type PlanRequest struct {
 	// Replay Upgrade: what a rollback may do when the old revision can't read the new one's snapshots: ask (default), allow or deny to publish again what came after the savepoint
 	Replay string `json:"replay,omitempty,omitzero"`
 
-	// Revision The newest when left out
+	// Revision The newest when left out, or the one in force after a rollback; of a rollback the newest older one that was committed
 	Revision int `json:"revision,omitempty,omitzero"`
 
 	// SoakSeconds How long the new submission is watched before the commit; 0 to 3600, default 30
@@ -394,11 +397,13 @@ type Replay struct {
 
 // Revision defines model for Revision.
 type Revision struct {
-	CreatedAt time.Time `json:"createdAt"`
-	CreatedBy string    `json:"createdBy"`
-	Digest    string    `json:"digest"`
-	Number    int       `json:"number"`
-	Spec      Spec      `json:"spec"`
+	// CommittedAt When it first ran and was proven
+	CommittedAt time.Time `json:"committedAt,omitempty,omitzero"`
+	CreatedAt   time.Time `json:"createdAt"`
+	CreatedBy   string    `json:"createdBy"`
+	Digest      string    `json:"digest"`
+	Number      int       `json:"number"`
+	Spec        Spec      `json:"spec"`
 }
 
 // RevisionList defines model for RevisionList.
