@@ -11,6 +11,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -136,6 +137,9 @@ func Assemble(c config.API, parts Parts) (*API, error) {
 	a.pages()
 	return a, nil
 }
+
+// Handler is what Run serves.
+func (a *API) Handler() http.Handler { return a.web }
 
 // Close frees what New connected.
 func (a *API) Close() {

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"bufio"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"io"
 	"mime"
 	"strings"
@@ -36,7 +38,7 @@ func (a *API) PutArtifact(ctx context.Context, request gen.PutArtifactRequestObj
 	media, _, _ := mime.ParseMediaType(request.ContentType)
 	if media != "application/java-archive" && media != "application/octet-stream" {
 		return nil, failure.New(failure.Invalid, "the content type %q is not taken", media).
-			WithFields(failure.Field{Name: "Content-Type", Reason: "is neither application/java-archive nor application/octet-stream"})
+			WithFields(failure.Field{Name: "Content-Type", Reason: "is neither application/java-archive nor application/octet-stream", Next: "send application/java-archive"})
 	}
 	select {
 	case a.uploads <- struct{}{}:
@@ -44,9 +46,13 @@ func (a *API) PutArtifact(ctx context.Context, request gen.PutArtifactRequestObj
 	default:
 		return nil, failure.New(failure.Unavailable, "%d uploads are running already", maxUploads).WithNext("try again in a while")
 	}
-	stored, err := a.artifacts.Put(ctx, request.Tenant, request.Body, hdfs.PutOptions{Expect: expect, MaxBytes: maxArtifact, Check: hdfs.CheckJar})
+	content := bufio.NewReader(request.Body)
+	if err := hdfs.CheckJarHead(content); err != nil { // before a gigabyte of something else is taken in
+		return nil, inContent(err)
+	}
+	stored, err := a.artifacts.Put(ctx, request.Tenant, content, hdfs.PutOptions{Expect: expect, MaxBytes: maxArtifact, Check: hdfs.CheckJar})
 	if err != nil {
-		return nil, err
+		return nil, inContent(err)
 	}
 	answer := gen.Artifact{Digest: stored.Digest, Bytes: stored.Bytes}
 	location := artifactPath(request.Tenant, stored.Digest)
@@ -55,6 +61,15 @@ func (a *API) PutArtifact(ctx context.Context, request gen.PutArtifactRequestObj
 	}
 	a.metrics.uploaded.Add(ctx, stored.Bytes)
 	return gen.PutArtifact201JSONResponse{Body: answer, Headers: gen.PutArtifact201ResponseHeaders{Location: location}}, nil
+}
+
+// inContent names the field when the content itself is what is wrong.
+func inContent(err error) error {
+	f := failure.Of(err)
+	if (f.Code != failure.Invalid && f.Code != failure.TooLarge) || len(f.Fields) > 0 {
+		return err
+	}
+	return f.WithFields(failure.Field{Name: "body", Reason: f.Message, Next: f.Next})
 }
 
 // expected is the digest that the sender announced; query and header must agree.
@@ -83,7 +98,7 @@ func digestHeader(value string) (string, error) {
 	if algorithm, encoded, found := strings.Cut(value, "="); found && strings.EqualFold(algorithm, "sha-256") {
 		sum, err := base64.StdEncoding.DecodeString(encoded)
 		if err != nil || len(sum) != 32 {
-			return "", failure.New(failure.Invalid, "is not of the form sha-256=<base64 of 32 bytes>")
+			return "", errors.New("is not of the form sha-256=<base64 of 32 bytes>")
 		}
 		return "sha256:" + hex.EncodeToString(sum), nil
 	}

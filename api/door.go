@@ -72,6 +72,12 @@ func (a *API) door(needed role, check schema) echo.MiddlewareFunc {
 			if err := check.request(c); err != nil {
 				return err
 			}
+			if err := checkNames(c); err != nil {
+				return err
+			}
+			if err := checkKey(c.Request().Header); err != nil {
+				return err
+			}
 			if check.operation.OperationID != uploadOperation {
 				readFreely(c)
 			}

@@ -104,16 +104,17 @@ func TestJobFieldsAreCheckedAllAtOnce(t *testing.T) {
 func TestArtifacts(t *testing.T) {
 	w := assemble(t, nil, nil)
 	const path = "/v1/tenants/shop/artifacts"
-	digest := "sha256:" + hashed("jar")
+	const jar = "PK\x03\x04 as a jar begins"
+	digest := "sha256:" + hashed(jar)
 	send := func(query string, headers ...string) answer {
-		return w.do(operatorToken, "POST", path+query, "jar", append([]string{"Content-Type", "application/java-archive"}, headers...)...)
+		return w.do(operatorToken, "POST", path+query, jar, append([]string{"Content-Type", "application/java-archive"}, headers...)...)
 	}
 	first := send("?digest=" + digest)
 	require.Equal(t, http.StatusCreated, first.Code, first.Body.String())
 	require.Equal(t, path+"/"+digest, first.Header().Get("Location"))
 	require.Equal(t, http.StatusOK, send("").Code, "a repeat")
 	require.Equal(t, http.StatusOK, send("", "Digest", digest).Code)
-	raw, err := hex.DecodeString(hashed("jar"))
+	raw, err := hex.DecodeString(hashed(jar))
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, send("", "Digest", "SHA-256="+base64.StdEncoding.EncodeToString(raw)).Code)
 	send("", "Digest", "SHA-256=short").problem(failure.Invalid)
@@ -122,12 +123,12 @@ func TestArtifacts(t *testing.T) {
 	send("", "Digest", "md5:1").problem(failure.Invalid)
 	send("?digest="+digest, "Digest", "sha256:"+hashed("other")).problem(failure.Invalid)
 	send("?digest=sha256:" + hashed("other")).problem(failure.Digest)
-	w.do(operatorToken, "POST", path, "jar", "Content-Type", "text/html").problem(failure.Invalid)
-	w.do(viewerToken, "POST", path, "jar", "Content-Type", "application/java-archive").problem(failure.Forbidden)
+	w.do(operatorToken, "POST", path, jar, "Content-Type", "text/html").problem(failure.Invalid)
+	w.do(viewerToken, "POST", path, jar, "Content-Type", "application/java-archive").problem(failure.Forbidden)
 
 	found := w.do(viewerToken, "GET", path+"/"+digest, "")
-	require.JSONEq(t, `{"digest":"`+digest+`","bytes":3}`, found.Body.String())
-	require.Equal(t, "3", w.do(viewerToken, "HEAD", path+"/"+digest, "").Header().Get("Sluice-Artifact-Bytes"))
+	require.JSONEq(t, `{"digest":"`+digest+`","bytes":20}`, found.Body.String())
+	require.Equal(t, "20", w.do(viewerToken, "HEAD", path+"/"+digest, "").Header().Get("Sluice-Artifact-Bytes"))
 	require.Equal(t, http.StatusNotFound, w.do(viewerToken, "HEAD", path+"/sha256:"+hashed("x"), "").Code)
 	w.do(viewerToken, "GET", path+"/sha256:"+hashed("x"), "").problem(failure.NotFound)
 }

@@ -294,7 +294,7 @@ func TestLastEventID(t *testing.T) {
 		require.Equal(t, want.ended, ended)
 	}
 	w := assemble(t, nil, nil)
-	const path = "/v1/tenants/shop/operations/x/events"
+	const path = "/v1/tenants/shop/operations/01M83GB2NKMWNMPRPQ18S0919B/events"
 	for _, id := range []string{"x", "-1", "-end", "1 2", "1-end-end", "99999999999999999999"} {
 		p := w.do(viewerToken, "GET", path, "", "Last-Event-ID", id).problem(failure.Invalid)
 		require.Equal(t, []string{"Last-Event-ID"}, fieldNames(p), id)

@@ -40,7 +40,7 @@ func (a *API) PutJob(ctx context.Context, request gen.PutJobRequestObject) (gen.
 
 func (a *API) checkJob(ctx context.Context, ref job.Ref, site string, spec job.Spec) ([]failure.Field, error) {
 	var wrong []failure.Field
-	if reason := job.CheckName(ref.Name); reason != "" {
+	if reason := job.CheckJobName(ref.Name); reason != "" {
 		wrong = append(wrong, failure.Field{Name: "job", Reason: "the job's name " + reason})
 	}
 	wrong = append(wrong, a.checkSite(site)...)

@@ -4,8 +4,6 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/oklog/ulid/v2"
-
 	"sluice/api/internal/gen"
 	"sluice/internal/failure"
 	"sluice/internal/job"
@@ -53,7 +51,7 @@ func nextPage(path, parameter, last string, got, limit int) string {
 // checkBefore and checkAfter refuse what is no place in a list: the record store
 // would compare any text, and give some page.
 func checkBefore(cursor string) error {
-	if id, err := ulid.ParseStrict(cursor); cursor == "" || err == nil && id.String() == cursor {
+	if cursor == "" || checkOperationID(cursor) == "" {
 		return nil
 	}
 	return badCursor("before", "is not the id of an operation")

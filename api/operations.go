@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 	"strings"
 
@@ -61,8 +62,7 @@ func requestKey(given string) (key string, ours bool, err error) {
 		return "sluice-" + ulid.Make().String(), true, nil
 	}
 	if !goodKey.MatchString(given) {
-		return "", false, failure.New(failure.Invalid, "the Idempotency-Key can't be used").
-			WithFields(failure.Field{Name: "Idempotency-Key", Reason: "is not 1 to 200 printable ASCII characters without blanks", Next: "a UUID is a good key"})
+		return "", false, badKey()
 	}
 	return given, false, nil
 }
@@ -84,10 +84,35 @@ func (a *API) checkRequest(ctx context.Context, found store.Job, wish job.Reques
 		}
 	}
 	if len(wrong) == 0 {
-		return nil
+		return a.checkWidth(ctx, found, wish)
 	}
 	return failure.New(failure.Invalid, "the operation is not valid: %d fields", len(wrong)).
 		WithFields(wrong...).WithNext("correct the fields listed; nothing was started")
+}
+
+// checkWidth compares the profile asked for with the most that the revision's
+// options allow; Flink would refuse it only when it makes the job graph.
+func (a *API) checkWidth(ctx context.Context, found store.Job, wish job.Request) error {
+	if wish.Profile == "" || wish.Kind != job.Start && wish.Kind != job.Upgrade {
+		return nil
+	}
+	revision, err := a.store.Revision(ctx, found.UID, wish.Revision)
+	if err != nil {
+		return err
+	}
+	profile, err := a.store.Profile(ctx, found.Tenant, wish.Profile)
+	if err != nil {
+		return err
+	}
+	most := job.MaxParallelism(revision.Spec.Options)
+	if most == 0 || profile.Body.Parallelism <= most {
+		return nil
+	}
+	return failure.New(failure.Invalid, "the operation is not valid: 1 field").WithFields(failure.Field{
+		Name:   "/profile",
+		Reason: fmt.Sprintf("%s has parallelism %d; revision %d allows at most %d (%s)", wish.Profile, profile.Body.Parallelism, revision.Number, most, job.MaxParallelismOption),
+		Next:   "use a smaller profile; a maximum can't be raised without losing the job's state",
+	}).WithNext("correct the fields listed; nothing was started")
 }
 
 func absent(wrong []failure.Field, err error, field, next string) ([]failure.Field, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -22,6 +23,9 @@ func strictJSON(body io.Reader, header http.Header, schema *openapi3.SchemaRef, 
 	data, err := io.ReadAll(body)
 	if err != nil {
 		return nil, err
+	}
+	if !utf8.Valid(data) { // encoding/json would put another character in its place
+		return nil, malformed(failure.Field{Name: inBody(""), Reason: "is not UTF-8"})
 	}
 	if err := json.Unmarshal(data, new(json.RawMessage)); err != nil {
 		return nil, malformed(failure.Field{Name: inBody(""), Reason: "is not one JSON document: " + short(err.Error())})

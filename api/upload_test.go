@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -27,7 +28,8 @@ func TestAnUploadIsNotHeldInMemory(t *testing.T) {
 	server := httptest.NewServer(w.api.web)
 	defer server.Close()
 	const size = 500 << 20
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/v1/tenants/shop/artifacts", &endless{size})
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/v1/tenants/shop/artifacts",
+		io.MultiReader(strings.NewReader("PK\x03\x04"), &endless{size - 4}))
 	require.NoError(t, err)
 	request.ContentLength = size
 	request.Header.Set("Authorization", "Bearer "+operatorToken)

@@ -599,7 +599,7 @@ type ListJobOperationsParams struct {
 
 // StartOperationParams defines parameters for StartOperation.
 type StartOperationParams struct {
-	// IdempotencyKey Names this request, so that sending it again is harmless; 1 to 200 printable ASCII characters. The server makes one when it is missing.
+	// IdempotencyKey Names this request, so that sending it again is harmless; 1 to 200 printable ASCII characters. The server makes one when the header is missing; an empty one is refused.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty,omitzero"`
 }
 

@@ -364,13 +364,14 @@ func (in *intake) Read(b []byte) (int, error) {
 	in.sum.Write(b[:n])
 	in.bytes += int64(n)
 	if in.limit > 0 && in.bytes > in.limit {
-		in.err = failure.New(failure.TooLarge, "the content is over the limit of %d bytes", in.limit)
+		in.err = failure.New(failure.TooLarge, "the content is over the limit of %d bytes", in.limit).
+			WithNext("leave the engine's own classes out of the jar (scope provided)")
 		return 0, in.err
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		var known *failure.Error
 		if !errors.As(err, &known) {
-			err = failure.Wrap(failure.Invalid, err, "the content could not be read to its end")
+			err = failure.Wrap(failure.Invalid, err, "the content could not be read to its end").WithNext("send it again")
 		}
 		in.err = err
 	}

@@ -102,7 +102,7 @@ func leftovers(t *testing.T, tenant string) []string {
 
 func TestPutOpenStat(t *testing.T) {
 	ctx, client, tenant := t.Context(), connect(t), newTenant(t)
-	jar := jarOf(t, "Main.class")
+	jar := jarOf(t, manifestName, "Main.class")
 	digest := digestOf(jar)
 
 	_, err := client.Stat(ctx, tenant, digest)

@@ -64,6 +64,23 @@ func (s Spec) size() int {
 	return size
 }
 
+// taken are names in a tenant's namespace that aren't a job's: Kubernetes' own
+// ServiceAccount, and what the platform lives by (deploy/tenant). A job's account
+// and its Role have the job's name, so it would take their place.
+var taken = []string{"default", "sluice"}
+
+// CheckJobName says what is wrong with the name of a job that is to be made; empty
+// when nothing is.
+func CheckJobName(name string) string {
+	if reason := CheckName(name); reason != "" {
+		return reason
+	}
+	if slices.Contains(taken, name) || strings.HasPrefix(name, "sluice-") || strings.HasPrefix(name, "kube-") {
+		return "is reserved: Kubernetes or the platform has objects of that name"
+	}
+	return ""
+}
+
 // CheckSite says what is wrong with the name of a job's site.
 func CheckSite(site string) []failure.Field {
 	if reason := CheckName(site); reason != "" {
@@ -137,10 +154,20 @@ func (v *fields) options(options map[string]string) {
 		case !optionName.MatchString(name) || len(name) > 200:
 			v.add(field, "is not the name of a Flink option: lower-case letters, digits, '.' and '-'", "")
 		default:
-			if reason := checkText(value, MaxOptionLength); reason != "" {
-				v.add(field, reason, "")
-			}
+			v.optionValue(field, name, value)
 		}
+	}
+}
+
+// optionValue refuses lines too: no option of Flink has one, and a value must not
+// be able to look like further options wherever it is printed.
+func (v *fields) optionValue(field, name, value string) {
+	if reason := checkText(value, MaxOptionLength); reason != "" {
+		v.add(field, reason, "")
+	} else if strings.ContainsAny(value, "\n\t") {
+		v.add(field, "holds a line end or a tab", "write the value on one line")
+	} else if reason, next := CheckOptionValue(name, value); reason != "" {
+		v.add(field, reason, next)
 	}
 }
 

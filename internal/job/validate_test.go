@@ -122,3 +122,45 @@ func TestProfileValidate(t *testing.T) {
 		require.Empty(t, p.Validate(), cpu)
 	}
 }
+
+func TestOptionValuesHaveTheFormThatFlinkReads(t *testing.T) {
+	for value, good := range map[string]bool{
+		"2 s": true, "500ms": true, "10 min": true, "1 h": true, "1000": true, "3 DAYS": true, "5 µs": true,
+		"5 parsecs": false, "-1 s": false, "1.5 s": false, "": false, "s": false, "PT5S": false, "1 s 2 s": false,
+	} {
+		reason, next := CheckOptionValue("execution.checkpointing.interval", value)
+		require.Equal(t, good, reason == "", "%q: %s", value, reason)
+		require.Equal(t, good, next == "")
+	}
+	for value, good := range map[string]bool{"128": true, "32768": true, "-1": true, "0": false, "32769": false, "99999": false, "1e3": false} {
+		reason, _ := CheckOptionValue(MaxParallelismOption, value)
+		require.Equal(t, good, reason == "", "%q: %s", value, reason)
+	}
+	for option, value := range map[string]string{
+		"pipeline.object-reuse": "yes", "state.backend.type": "rocks db", "state.backend.rocksdb.writebuffer.size": "64 megs", "execution.checkpointing.max-concurrent-checkpoints": "-1",
+	} {
+		reason, _ := CheckOptionValue(option, value)
+		require.NotEmpty(t, reason, option)
+	}
+	reason, _ := CheckOptionValue("some.other.option", "anything")
+	require.Empty(t, reason, "Flink knows it, we don't")
+	require.Equal(t, 128, MaxParallelism(map[string]string{MaxParallelismOption: "128"}))
+	require.Zero(t, MaxParallelism(nil))
+}
+
+func TestSomeJobNamesAreTaken(t *testing.T) {
+	for _, name := range []string{"default", "sluice", "sluice-worker", "kube-root-ca", "Orders"} {
+		require.NotEmpty(t, CheckJobName(name), name)
+	}
+	for _, name := range []string{"orders", "default-orders", "sluices", "kubernetes"} {
+		require.Empty(t, CheckJobName(name), name)
+	}
+}
+
+func TestAnOptionIsOneLine(t *testing.T) {
+	for _, value := range []string{"1\nrest.port: 9999", "1\trest.port: 9999"} {
+		spec := goodSpec()
+		spec.Options = map[string]string{"a.b": value}
+		require.Equal(t, []string{"/spec/options/a.b"}, names(spec.Validate("/spec", nil)))
+	}
+}

@@ -43,27 +43,28 @@ type Kind struct {
 	Status int
 	Title  string
 	About  string // the text of its page
+	Next   string // what to do where the failure itself doesn't say
 }
 
 // Kinds are all codes; the order is that of the index page.
 var Kinds = []Kind{
-	{failure.Invalid, http.StatusUnprocessableEntity, "The request is not valid", "Something in the request is wrong. errors lists every field with the reason and what to do. The same request will fail again."},
-	{failure.Unauthorized, http.StatusUnauthorized, "Who are you?", "The request has no bearer token, or one that this server does not know. Send Authorization: Bearer <token>."},
-	{failure.Forbidden, http.StatusForbidden, "Not allowed", "The token is known but may not do this: another tenant's thing, or a role that is too small (viewer reads, operator also changes and runs, admin also decides on profiles and on operations that leave state behind). Whether the thing exists is not said."},
-	{failure.NotFound, http.StatusNotFound, "There is no such thing", "The tenant, job, revision, operation, profile or artifact does not exist."},
-	{failure.NoMethod, http.StatusMethodNotAllowed, "The address does not take this method", "The address exists, but not with this HTTP method. The header Allow lists those that it takes."},
-	{failure.Conflict, http.StatusConflict, "It exists with other content", "Something immutable exists already and differs from what was sent."},
-	{failure.Busy, http.StatusConflict, "Another operation holds the job", "A job takes one operation at a time. details.operation is the one that runs: wait for it, or cancel it, then send the request again."},
-	{failure.Refused, http.StatusConflict, "A safety rule says no", "The request is well-formed, but doing it now could lose state or start a second copy. detail says which rule, next what would help."},
-	{failure.Incompatible, http.StatusUnprocessableEntity, "It does not fit", "The jar, its main method or the job's state does not fit what was asked."},
-	{failure.Unknown, http.StatusBadGateway, "The outcome is not known", "A call may or may not have worked. Look before repeating it; a repeat with the same Idempotency-Key is safe."},
-	{failure.Unproven, http.StatusConflict, "An end is not proven yet", "Something that must be proven to have ended is not. The operation says what proof it waits for."},
-	{failure.JobFailed, http.StatusConflict, "The job failed", "The engine says that the job failed. detail has its cause."},
-	{failure.Unavailable, http.StatusServiceUnavailable, "Something we need is away", "The record store, Temporal, HDFS or another server does not answer. Nothing was decided from that. Try again; with an Idempotency-Key that is safe."},
-	{failure.TooLarge, http.StatusRequestEntityTooLarge, "Too large", "The request is over a stated limit."},
-	{failure.Digest, http.StatusUnprocessableEntity, "The content does not match its digest", "What arrived has another SHA-256 than announced: it was cut off or changed on the way, or the digest is another file's. Nothing was kept."},
-	{failure.Canceled, http.StatusConflict, "Canceled", "It was canceled by a person or by the end of the request."},
-	{failure.Internal, http.StatusInternalServerError, "A bug of ours", "This should not happen. The server's log has the details under the request's id."},
+	{failure.Invalid, http.StatusUnprocessableEntity, "The request is not valid", "Something in the request is wrong. errors lists every field with the reason and what to do. The same request will fail again.", "correct the fields listed and send it again; the same request will be refused again"},
+	{failure.Unauthorized, http.StatusUnauthorized, "Who are you?", "The request has no bearer token, or one that this server does not know. Send Authorization: Bearer <token>.", "send Authorization: Bearer <token>"},
+	{failure.Forbidden, http.StatusForbidden, "Not allowed", "The token is known but may not do this: another tenant's thing, or a role that is too small (viewer reads, operator also changes and runs, admin also decides on profiles and on operations that leave state behind). Whether the thing exists is not said.", "ask somebody whose role allows it, or use a token of the tenant"},
+	{failure.NotFound, http.StatusNotFound, "There is no such thing", "The tenant, job, revision, operation, profile or artifact does not exist.", "check the name; the lists have those that there are"},
+	{failure.NoMethod, http.StatusMethodNotAllowed, "The address does not take this method", "The address exists, but not with this HTTP method. The header Allow lists those that it takes.", "use a method that the header Allow lists"},
+	{failure.Conflict, http.StatusConflict, "It exists with other content", "Something immutable exists already and differs from what was sent.", "use another name for other content, or send what is there already"},
+	{failure.Busy, http.StatusConflict, "Another operation holds the job", "A job takes one operation at a time. details.operation is the one that runs: wait for it, or cancel it, then send the request again.", "wait for the operation in details, or cancel it, then send the request again"},
+	{failure.Refused, http.StatusConflict, "A safety rule says no", "The request is well-formed, but doing it now could lose state or start a second copy. detail says which rule, next what would help.", "look at the job and its newest operation before you ask for something else"},
+	{failure.Incompatible, http.StatusUnprocessableEntity, "It does not fit", "The jar, its main method or the job's state does not fit what was asked.", "correct the revision, apply it and ask again; what runs was not touched"},
+	{failure.Unknown, http.StatusBadGateway, "The outcome is not known", "A call may or may not have worked. Look before repeating it; a repeat with the same Idempotency-Key is safe.", "look before repeating it; a repeat with the same Idempotency-Key is safe"},
+	{failure.Unproven, http.StatusConflict, "An end is not proven yet", "Something that must be proven to have ended is not. The operation says what proof it waits for.", "watch the operation: it says what proof it waits for"},
+	{failure.JobFailed, http.StatusConflict, "The job failed", "The engine says that the job failed. detail has its cause.", "look at detail and at the logs of the job, mend the cause and ask again"},
+	{failure.Unavailable, http.StatusServiceUnavailable, "Something we need is away", "The record store, Temporal, HDFS or another server does not answer. Nothing was decided from that. Try again; with an Idempotency-Key that is safe.", "try again in a moment; with an Idempotency-Key that is safe"},
+	{failure.TooLarge, http.StatusRequestEntityTooLarge, "Too large", "The request is over a stated limit.", "send less: the limit is in detail"},
+	{failure.Digest, http.StatusUnprocessableEntity, "The content does not match its digest", "What arrived has another SHA-256 than announced: it was cut off or changed on the way, or the digest is another file's. Nothing was kept.", "send it again, or correct the digest"},
+	{failure.Canceled, http.StatusConflict, "Canceled", "It was canceled by a person or by the end of the request.", "ask again if it is still wanted"},
+	{failure.Internal, http.StatusInternalServerError, "A bug of ours", "This should not happen. The server's log has the details under the request's id.", "report it with the X-Request-Id of this answer; the log has the details"},
 }
 
 // KindOf describes a code; an unknown one is an Internal.
@@ -85,6 +86,9 @@ func Of(f *failure.Error, instance string) Problem {
 	}
 	if kind.Code == failure.Internal {
 		p.Detail = "" // it may hold anything; the log has it
+	}
+	if p.Next == "" {
+		p.Next = kind.Next
 	}
 	for _, field := range f.Fields {
 		p.Errors = append(p.Errors, Field{Field: field.Name, Reason: field.Reason, Next: field.Next})
