@@ -51,9 +51,9 @@ func bomb() string {
 // crowd lists 250,001 entries.
 func crowd() string {
 	var record bytes.Buffer
-	one := jar("x")
-	record.WriteString(one[strings.Index(one, "PK\x01\x02"):strings.Index(one, "PK\x05\x06")])
-	local := one[:strings.Index(one, "PK\x01\x02")]
+	local, directory, _ := strings.Cut(jar("x"), "PK\x01\x02")
+	entry, _, _ := strings.Cut(directory, "PK\x05\x06")
+	record.WriteString("PK\x01\x02" + entry)
 	const entries = 250_001
 	end := bytes.NewBuffer(nil)
 	number := func(n uint64, width int) {

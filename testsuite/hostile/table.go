@@ -38,12 +38,7 @@ func post(name, body, field string) Request {
 	return Request{Name: name, Method: "POST", Path: started, Body: body, Code: "invalid", Field: field}
 }
 
-// as changes who sends a request, and so what comes.
-func (r Request) as(who Caller) Request {
-	r.As = who
-	return r
-}
-
+// refused changes what comes.
 func (r Request) refused(code failure.Code, says string) Request {
 	r.Code, r.Field, r.Says = code, "", says
 	return r
