@@ -3,6 +3,10 @@ package agent
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +14,7 @@ import (
 
 	"sluice/internal/agentapi"
 	"sluice/internal/failure"
+	"sluice/internal/failure/problem"
 	"sluice/internal/lease"
 )
 
@@ -188,4 +193,30 @@ func TestCheckPlace(t *testing.T) {
 	for _, external := range []string{"", "file:///tmp/f/chk-1", "hdfs://nn:9000/sluice/jobs/u/checkpoints/g/chk-1", "hdfs://nn:9000/sluice/jobs/v/checkpoints/f/chk-1"} {
 		require.Equal(t, failure.Refused, failure.CodeOf(checkPlace(in, external)), external)
 	}
+}
+
+// A newer worker's words: refused by a type of their own, never left out.
+func TestWhatANewerWorkerSaysIsRefusedAsOutdated(t *testing.T) {
+	a := &Agent{config: Config{Token: "secret"}}
+	a.commands = registry(t, func(context.Context, *running) (any, error) { return nil, nil })
+	for body, want := range map[string]string{
+		`{"id":"a","kind":"soak","drainFirst":true}`:          `"drainFirst"`,
+		`{"id":"a","kind":"soak","soak":{"seconds":1,"x":1}}`: `"x"`,
+	} {
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/v1/commands/a", strings.NewReader(body))
+		request.Header.Set("Authorization", "Bearer secret")
+		recorder := httptest.NewRecorder()
+		a.handler().ServeHTTP(recorder, request)
+		require.Equal(t, strconv.Itoa(agentapi.Protocol), recorder.Header().Get(agentapi.ProtocolHeader))
+		f := problem.Parse(recorder.Result())
+		require.Equal(t, failure.Outdated, f.Code)
+		require.Contains(t, f.Message, want)
+		require.Contains(t, f.Next, "the job runs on")
+	}
+	_, err := a.checked(t.Context(), &running{Command: agentapi.Command{Kind: "dance"}})
+	require.Equal(t, failure.Outdated, failure.CodeOf(err))
+	recorder := httptest.NewRecorder()
+	a.handler().ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/state", http.NoBody))
+	require.Equal(t, http.StatusUnauthorized, recorder.Code)
+	require.NotEmpty(t, recorder.Header().Get(agentapi.ProtocolHeader), "also to strangers: it holds no secret")
 }

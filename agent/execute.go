@@ -60,7 +60,7 @@ func (a *Agent) execute(ctx context.Context, r *running) (any, error) {
 func (a *Agent) checked(ctx context.Context, r *running) (any, error) {
 	k, known := kinds[r.Kind]
 	if !known {
-		return nil, failure.New(failure.Invalid, "the agent has no command of kind %q", r.Kind)
+		return nil, agentapi.Outdated("this agent (protocol %d) has no command of kind %q", agentapi.Protocol, r.Kind)
 	}
 	if r.Generation != a.config.Assignment.Generation {
 		return nil, failure.New(failure.Refused, "this agent serves generation %d, the command is for %d", a.config.Assignment.Generation, r.Generation)

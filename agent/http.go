@@ -30,7 +30,15 @@ func (a *Agent) handler() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, failure.New(failure.NotFound, "the agent has no %s %s", r.Method, r.URL.Path))
 	})
-	return a.authenticate(mux)
+	return declare(a.authenticate(mux))
+}
+
+// declare says in every answer which protocol this agent speaks.
+func declare(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(agentapi.ProtocolHeader, strconv.Itoa(agentapi.Protocol))
+		next.ServeHTTP(w, r)
+	})
 }
 
 // authenticate lets only holders of the generation's token in. Digests are
@@ -58,7 +66,7 @@ func (a *Agent) putCommand(w http.ResponseWriter, r *http.Request) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&command); err != nil {
-		refuse(w, r, failure.Wrap(failure.Invalid, err, "the command is not readable"))
+		refuse(w, r, unreadable(err))
 		return
 	}
 	if command.ID == "" || command.ID != r.PathValue("id") {
@@ -67,6 +75,15 @@ func (a *Agent) putCommand(w http.ResponseWriter, r *http.Request) {
 	}
 	status, err := a.commands.put(command)
 	answer(w, r, status, err)
+}
+
+// unreadable tells a part that a newer worker sends, and that must not be left out
+// in silence, from what is no command at all.
+func unreadable(err error) error {
+	if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		return agentapi.Outdated("this agent (protocol %d) doesn't know the part %s of the command", agentapi.Protocol, field)
+	}
+	return failure.Wrap(failure.Invalid, err, "the command is not readable")
 }
 
 func (a *Agent) getCommand(w http.ResponseWriter, r *http.Request) {

@@ -9,6 +9,7 @@
 //	                                 404: this agent process doesn't know it (it restarted): put it again
 //	GET /v1/state                    → 200 State
 //
+// Every answer carries its Protocol in the header ProtocolHeader (protocol.go).
 // Every request carries "Authorization: Bearer <token of the generation's Secret>".
 // Errors are application/problem+json, the body of package failure/problem.
 package agentapi

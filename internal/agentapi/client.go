@@ -169,6 +169,9 @@ func (c *Client) call(ctx context.Context, endpoint Endpoint, method, path strin
 	if response.StatusCode != http.StatusOK {
 		return problemIn(response, data, endpoint.URL)
 	}
+	if err := checkProtocol(response.Header.Get(ProtocolHeader), endpoint.URL); err != nil {
+		return err
+	}
 	if err := json.Unmarshal(data, into); err != nil {
 		return failure.Wrap(failure.Unavailable, err, "the agent's answer can't be read")
 	}
@@ -182,5 +185,13 @@ func problemIn(response *http.Response, data []byte, from string) error {
 	if !strings.HasPrefix(media, problem.ContentType) {
 		return failure.New(failure.Unavailable, "%s answered HTTP %d, which is not the agent's", from, response.StatusCode)
 	}
-	return problem.FromBody(response.StatusCode, media, data, nil)
+	header := response.Header.Get(ProtocolHeader)
+	if err := checkProtocol(header, from); err != nil {
+		return err
+	}
+	f := problem.FromBody(response.StatusCode, media, data, nil)
+	if unknownPart(f, header) {
+		return Outdated("the agent at %s doesn't know a part of the command: %s", from, f.Message)
+	}
+	return f
 }

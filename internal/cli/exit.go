@@ -46,7 +46,7 @@ func exitCode(err error) int {
 	switch known.Code {
 	case failure.Invalid, failure.NoMethod, failure.TooLarge, failure.Digest, failure.Incompatible:
 		return exitInvalid
-	case failure.Conflict, failure.Busy, failure.Refused, failure.Unproven:
+	case failure.Conflict, failure.Busy, failure.Refused, failure.Unproven, failure.Outdated:
 		return exitRefused
 	case failure.NotFound, failure.Forbidden, failure.Unauthorized:
 		return exitNotFound

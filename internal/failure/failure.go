@@ -26,6 +26,7 @@ const (
 	Incompatible Code = "incompatible"       // the jar, its main or its state doesn't fit
 	Unknown      Code = "unknown"            // the outcome of an effect is not known: look, don't repeat blindly
 	Unproven     Code = "unproven"           // an end that must be proven is not (yet)
+	Outdated     Code = "outdated"           // worker and agent are of releases too far apart
 	JobFailed    Code = "job-failed"         // Flink says that the job failed
 	Unavailable  Code = "unavailable"        // a server is away or slow; retried
 	TooLarge     Code = "too-large"          // over a stated limit

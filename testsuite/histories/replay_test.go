@@ -1,6 +1,10 @@
 // Package histories replays recorded histories on today's workflow code: a
 // change that a running operation would not survive fails here. They come from
 // scenarios on the real servers (testsuite/scenario, SLUICE_RECORD=1).
+//
+// recorded/ with counts.txt is the coming release's and may be recorded anew. At a
+// release both are copied to released/<version>/ and never changed again: an
+// operation that began under that release may still run.
 package histories_test
 
 import (
@@ -21,9 +25,37 @@ import (
 // TestReplay also fails when a recorded history is lost: counts.txt says how
 // many there are of each scenario.
 func TestReplay(t *testing.T) {
-	for scenario, want := range counts(t) {
-		t.Run(scenario, func(t *testing.T) {
-			files, err := filepath.Glob(filepath.Join("recorded", scenario, "*.json"))
+	for _, set := range sets(t, ".") {
+		replayAll(t, set)
+	}
+}
+
+// sets are the directories with recorded histories: of the coming release, and of
+// each one before.
+func sets(t *testing.T, root string) []string {
+	t.Helper()
+	released, err := filepath.Glob(filepath.Join(root, "released", "*", "counts.txt"))
+	require.NoError(t, err)
+	all := []string{root}
+	for _, counts := range released {
+		all = append(all, filepath.Dir(counts))
+	}
+	return all
+}
+
+func TestReleasedHistoriesAreFound(t *testing.T) {
+	root := t.TempDir()
+	for _, version := range []string{"v1.0.0", "v1.1.0"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(root, "released", version), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(root, "released", version, "counts.txt"), nil, 0o600))
+	}
+	require.Equal(t, []string{root, filepath.Join(root, "released", "v1.0.0"), filepath.Join(root, "released", "v1.1.0")}, sets(t, root))
+}
+
+func replayAll(t *testing.T, set string) {
+	for scenario, want := range counts(t, filepath.Join(set, "counts.txt")) {
+		t.Run(set+" "+scenario, func(t *testing.T) {
+			files, err := filepath.Glob(filepath.Join(set, "recorded", scenario, "*.json"))
 			require.NoError(t, err)
 			require.Len(t, files, want, "recorded histories of %s", scenario)
 			for _, file := range files {
@@ -35,9 +67,9 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-func counts(t *testing.T) map[string]int {
+func counts(t *testing.T, name string) map[string]int {
 	t.Helper()
-	file, err := os.Open("counts.txt")
+	file, err := os.Open(name)
 	require.NoError(t, err)
 	defer func() { _ = file.Close() }()
 	all := map[string]int{}
