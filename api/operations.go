@@ -91,9 +91,11 @@ func (a *API) checkRequest(ctx context.Context, found store.Job, wish job.Reques
 }
 
 // checkWidth compares the profile asked for with the most that the revision's
-// options allow; Flink would refuse it only when it makes the job graph.
+// options allow; Flink would refuse it only when it makes the job graph. Which
+// revision is meant must be plain: named, or the newest and not withdrawn.
 func (a *API) checkWidth(ctx context.Context, found store.Job, wish job.Request) error {
-	if wish.Profile == "" || wish.Kind != job.Start && wish.Kind != job.Upgrade {
+	plain := wish.Revision > 0 || found.State.Withdrawn == 0 && (wish.Kind == job.Start || wish.Kind == job.Upgrade)
+	if wish.Profile == "" || !wish.Kind.Submits() || !plain {
 		return nil
 	}
 	revision, err := a.store.Revision(ctx, found.UID, wish.Revision)

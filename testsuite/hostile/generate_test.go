@@ -14,7 +14,7 @@ import (
 var words = map[string][]string{
 	"tenant": {"shop"}, "job": {"orders"}, "operation": {"01M83GB2NKMWNMPRPQ18S0919A"}, "digest": {theArtifact}, "profile": {"ordinary"}, "number": {"1"},
 	"artifact": {theArtifact}, "site": {"dc1"}, "name": {"flink"}, "version": {"1.20.5"}, "entryClass": {"io.sluice.jobs.Counter"}, "cpu": {"1", "500m"},
-	"kind": {"start", "stop", "upgrade", "savepoint"}, "strategy": {"warm", "cold"}, "replay": {"ask"}, "option": {"a.b", "execution.checkpointing.interval"}, "value": {"1", "5 s"},
+	"kind": {"start", "stop", "upgrade", "savepoint", "restart", "rollback"}, "strategy": {"warm", "cold"}, "replay": {"ask"}, "option": {"a.b", "execution.checkpointing.interval"}, "value": {"1", "5 s"},
 	"Idempotency-Key": {"k-1"}, "limit": {"10"}, "wait": {"0s"},
 }
 

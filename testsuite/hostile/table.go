@@ -38,6 +38,12 @@ func post(name, body, field string) Request {
 	return Request{Name: name, Method: "POST", Path: started, Body: body, Code: "invalid", Field: field}
 }
 
+// by changes who sends it.
+func (r Request) by(who Caller) Request {
+	r.As = who
+	return r
+}
+
 // refused changes what comes.
 func (r Request) refused(code failure.Code, says string) Request {
 	r.Code, r.Field, r.Says = code, "", says

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"strconv"
@@ -22,6 +23,7 @@ type Version struct {
 	Engine string   // version of Flink; "": 1.20.5
 	// Interval between checkpoints; "": 2 s.
 	Interval string
+	Options  map[string]string // further ones of Flink
 }
 
 // The two versions that stories upgrade between.
@@ -120,9 +122,11 @@ func (w *World) Spec(v Version, artifact string) job.Spec {
 		engine.Version = v.Engine
 	}
 	hdfs := "hdfs://" + env(w.T, "SLUICE_HDFS")
+	options := map[string]string{"execution.checkpointing.interval": interval}
+	maps.Copy(options, v.Options)
 	return job.Spec{
 		Engine: engine, Artifact: artifact, EntryClass: "io.sluice.jobs.Counter",
 		Arguments: append([]string{"--output", hdfs + w.Output(), "--trace", hdfs + w.Trace(), "--rate", strconv.Itoa(rate)}, v.Extra...),
-		Options:   map[string]string{"execution.checkpointing.interval": interval},
+		Options:   options,
 	}
 }

@@ -148,3 +148,14 @@ func (w *World) Records(atLeast int64) {
 		return err == nil && report.Records >= atLeast
 	})
 }
+
+// Newest is the job's newest operation.
+func (w *World) Newest() string {
+	w.T.Helper()
+	var list struct {
+		Items []Operation `json:"items"`
+	}
+	w.Want(http.StatusOK, http.MethodGet, "/jobs/"+w.Name+"/operations?limit=1", nil, &list)
+	require.Len(w.T, list.Items, 1)
+	return list.Items[0].Operation
+}

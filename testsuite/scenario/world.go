@@ -149,6 +149,13 @@ func (a Answer) Problem(t *testing.T) Problem {
 // Call makes an API request below the tenant.
 func (w *World) Call(method, path string, body any, header ...string) Answer {
 	w.T.Helper()
+	a, err := w.Try(method, path, body, header...)
+	require.NoError(w.T, err)
+	return a
+}
+
+// Try is Call for goroutines, which may not end a test.
+func (w *World) Try(method, path string, body any, header ...string) (Answer, error) {
 	var reader io.Reader
 	switch b := body.(type) {
 	case nil:
@@ -156,11 +163,15 @@ func (w *World) Call(method, path string, body any, header ...string) Answer {
 		reader = b
 	default:
 		data, err := json.Marshal(b)
-		require.NoError(w.T, err)
+		if err != nil {
+			return Answer{}, err
+		}
 		reader = bytes.NewReader(data)
 	}
 	request, err := http.NewRequestWithContext(context.Background(), method, w.server+"/v1/tenants/"+w.Tenant+path, reader)
-	require.NoError(w.T, err)
+	if err != nil {
+		return Answer{}, err
+	}
 	request.Header.Set("Authorization", "Bearer "+w.token)
 	if reader != nil {
 		request.Header.Set("Content-Type", "application/json")
@@ -169,11 +180,12 @@ func (w *World) Call(method, path string, body any, header ...string) Answer {
 		request.Header.Set(header[i], header[i+1])
 	}
 	response, err := http.DefaultClient.Do(request)
-	require.NoError(w.T, err)
+	if err != nil {
+		return Answer{}, err
+	}
 	defer func() { _ = response.Body.Close() }()
 	data, err := io.ReadAll(response.Body)
-	require.NoError(w.T, err)
-	return Answer{response.StatusCode, response.Header, data}
+	return Answer{response.StatusCode, response.Header, data}, err
 }
 
 // Want makes the request and requires a status; into gets the body.
