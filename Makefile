@@ -76,6 +76,14 @@ bugs: ## seeded bugs: each breaks a safety promise, and a test must go red
 scenario: ## list the scenarios, or run one: make scenario NAME=upgrade-warm
 	@testsuite/scenario/run $(NAME)
 
+.PHONY: rules
+rules: ## the alert rules of deploy/monitoring, tested by promtool (needs Debian's archive once, no root)
+	@testsuite/rules
+
+.PHONY: rbac
+rbac: ## every right of the platform was used, and no request refused: the audit log says (after the scenarios)
+	@eval "$$($(STACK) env)" && go run ./testsuite/audit/cmd/rbac $(if $(SINCE),-since $(SINCE))
+
 .PHONY: bench-upgrade
 bench-upgrade: ## warm and cold, alternating with a plain script that makes the same calls
 	@testsuite/bench/run $(PAIRS)

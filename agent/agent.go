@@ -27,6 +27,7 @@ import (
 	"sluice/internal/flink"
 	"sluice/internal/hdfs"
 	"sluice/internal/lease"
+	"sluice/internal/telemetry"
 )
 
 // Version is set when the binary is linked.
@@ -55,6 +56,8 @@ type Agent struct {
 	jars     jarCache
 	commands *commands
 	listener net.Listener
+
+	telemetry *telemetry.Telemetry
 
 	lastSavepoint atomic.Pointer[string] // of this process, for people
 }
@@ -86,6 +89,9 @@ func New(config Config) (*Agent, error) {
 		listener: listener,
 	}
 	agent.commands = newCommands(agent.execute)
+	if agent.telemetry, err = telemetry.New("sluice-agent", Version, config.Log); err != nil {
+		return nil, errors.Join(err, agent.listener.Close(), files.Close())
+	}
 	return agent, nil
 }
 
@@ -95,6 +101,11 @@ func (a *Agent) Address() string { return a.listener.Addr().String() }
 // Run serves until ctx ends. Commands end with it: what they have put to Flink
 // goes on there, and another agent finds it by its id.
 func (a *Agent) Run(ctx context.Context) error {
+	stopScrape, err := a.scrape(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopScrape()
 	a.commands.start(ctx)
 	server := &http.Server{
 		Handler:           a.handler(),
@@ -106,7 +117,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	a.log.InfoContext(ctx, "agent serves", "address", a.Address(), "version", Version)
-	err := server.Serve(a.listener)
+	err = server.Serve(a.listener)
 	a.commands.wait()
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
@@ -116,5 +127,6 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // Close frees what New took.
 func (a *Agent) Close() error {
+	a.flush()
 	return errors.Join(a.listener.Close(), a.hdfs.Close())
 }

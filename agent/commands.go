@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"sluice/internal/agentapi"
 	"sluice/internal/failure"
 )
@@ -48,8 +50,9 @@ func (c *commands) start(ctx context.Context) {
 
 func (c *commands) wait() { c.group.Wait() }
 
-// put starts a command, or gives the status of the one that has its id.
-func (c *commands) put(command agentapi.Command) (agentapi.Status, error) {
+// put starts a command, or gives the status of the one that has its id. Of ctx
+// only the caller's span is used: the command outlives its request.
+func (c *commands) put(ctx context.Context, command agentapi.Command) (agentapi.Status, error) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	if c.base == nil {
@@ -72,7 +75,7 @@ func (c *commands) put(command agentapi.Command) (agentapi.Status, error) {
 	}
 	c.wake()
 	c.group.Add(1)
-	go c.run(c.base, r)
+	go c.run(trace.ContextWithSpanContext(c.base, trace.SpanContextFromContext(ctx)), r) //nolint:contextcheck // the command outlives its request
 	return r.status, nil
 }
 

@@ -45,18 +45,18 @@ func TestCommandsRepeat(t *testing.T) {
 	runs := 0
 	c := registry(t, func(context.Context, *running) (any, error) { runs++; return agentapi.SoakOut{}, nil })
 	command := agentapi.Command{ID: "a", Kind: agentapi.Soak, Soak: &agentapi.SoakIn{Seconds: 1}}
-	_, err := c.put(command)
+	_, err := c.put(t.Context(), command)
 	require.NoError(t, err)
 	done := finished(t, c, "a")
 	require.Equal(t, agentapi.Done, done.Phase)
 
 	same := agentapi.Command{ID: "a", Kind: agentapi.Soak, Soak: &agentapi.SoakIn{Seconds: 1}}
-	again, err := c.put(same)
+	again, err := c.put(t.Context(), same)
 	require.NoError(t, err)
 	require.Equal(t, done, again)
 	require.Equal(t, 1, runs)
 	same.Soak.Seconds = 2
-	_, err = c.put(same)
+	_, err = c.put(t.Context(), same)
 	require.Equal(t, failure.Conflict, failure.CodeOf(err))
 	_, err = c.get(t.Context(), "b", 0, 0)
 	require.Equal(t, failure.NotFound, failure.CodeOf(err))
@@ -72,7 +72,7 @@ func TestCommandsRunAgain(t *testing.T) {
 			runs := 0
 			c := registry(t, func(context.Context, *running) (any, error) { runs++; return nil, failure.New(code, "no") })
 			for range 2 {
-				_, err := c.put(agentapi.Command{ID: "a"})
+				_, err := c.put(t.Context(), agentapi.Command{ID: "a"})
 				require.NoError(t, err)
 				status := finished(t, c, "a")
 				require.Equal(t, code, status.Failure.Code)
@@ -90,7 +90,7 @@ func TestCommandsLongPoll(t *testing.T) {
 		}
 		return agentapi.SoakOut{}, nil
 	})
-	first, err := c.put(agentapi.Command{ID: "a"})
+	first, err := c.put(t.Context(), agentapi.Command{ID: "a"})
 	require.NoError(t, err)
 	step <- "one"
 	next, err := c.get(t.Context(), "a", first.Version, long)
@@ -109,7 +109,7 @@ func TestCommandsForget(t *testing.T) {
 	c := registry(t, func(context.Context, *running) (any, error) { return 1, nil })
 	for i := range maxKept + 50 {
 		id := fmt.Sprint(i)
-		_, err := c.put(agentapi.Command{ID: id})
+		_, err := c.put(t.Context(), agentapi.Command{ID: id})
 		require.NoError(t, err)
 		finished(t, c, id)
 	}
@@ -121,11 +121,11 @@ func TestCommandsForget(t *testing.T) {
 
 func TestCommandsEndWithTheAgent(t *testing.T) {
 	c := newCommands(func(ctx context.Context, _ *running) (any, error) { <-ctx.Done(); return nil, ctx.Err() })
-	_, err := c.put(agentapi.Command{ID: "a"})
+	_, err := c.put(t.Context(), agentapi.Command{ID: "a"})
 	require.Equal(t, failure.Unavailable, failure.CodeOf(err), "not started")
 	ctx, cancel := context.WithCancel(t.Context())
 	c.start(ctx)
-	_, err = c.put(agentapi.Command{ID: "a"})
+	_, err = c.put(t.Context(), agentapi.Command{ID: "a"})
 	require.NoError(t, err)
 	cancel()
 	c.wait()

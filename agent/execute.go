@@ -47,7 +47,9 @@ func with[In, Out any](run func(*Agent, context.Context, *running, In) (Out, err
 // execute checks a command against the Lease and runs it.
 func (a *Agent) execute(ctx context.Context, r *running) (any, error) {
 	started := time.Now()
+	ctx, done := watch(ctx, r.Command)
 	out, err := a.checked(ctx, r)
+	done(err)
 	log := a.log.With("command", r.ID, "kind", r.Kind, "operation", r.Operation, "ms", time.Since(started).Milliseconds())
 	if err != nil {
 		log.WarnContext(ctx, "command failed", "error", err)

@@ -14,6 +14,7 @@ import (
 	"sluice/internal/agentapi"
 	"sluice/internal/failure"
 	"sluice/internal/failure/problem"
+	"sluice/internal/telemetry"
 )
 
 const (
@@ -73,7 +74,7 @@ func (a *Agent) putCommand(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, failure.New(failure.Invalid, "the command's id is %q, the path's %q", command.ID, r.PathValue("id")))
 		return
 	}
-	status, err := a.commands.put(command)
+	status, err := a.commands.put(telemetry.Extract(r.Context(), r.Header), command)
 	answer(w, r, status, err)
 }
 

@@ -25,6 +25,9 @@ import (
 	"sluice/internal/hdfs"
 	"sluice/internal/job"
 	"sluice/internal/store"
+	"sluice/internal/telemetry"
+	"sluice/internal/telemetry/ontemporal"
+	"sluice/internal/version"
 )
 
 // Artifacts is the store of artifacts (internal/hdfs).
@@ -39,6 +42,7 @@ type Parts struct {
 	Store     *store.Store
 	Temporal  Temporal
 	Artifacts Artifacts
+	Telemetry *telemetry.Telemetry // nil: its own
 	Log       *slog.Logger
 }
 
@@ -86,15 +90,22 @@ func New(c config.API, log *slog.Logger) (*API, error) {
 		_ = records.Close()
 		return nil, err
 	}
+	watched, err := newTelemetry(log)
+	if err != nil {
+		_ = records.Close()
+		_ = files.Close()
+		return nil, err
+	}
 	temporal, err := client.NewLazyClient(client.Options{
 		HostPort: c.Temporal.Address, Namespace: c.Temporal.Namespace, Identity: "sluice-api", Logger: sdklog.NewStructuredLogger(log),
+		Interceptors: ontemporal.Interceptors(watched),
 	})
 	if err != nil {
 		_ = records.Close()
 		_ = files.Close()
 		return nil, failure.Wrap(failure.Invalid, err, "the client for Temporal")
 	}
-	a, err := Assemble(c, Parts{Store: records, Temporal: temporal, Artifacts: files, Log: log})
+	a, err := Assemble(c, Parts{Store: records, Temporal: temporal, Artifacts: files, Telemetry: watched, Log: log})
 	closers := []func(){temporal.Close, func() { _ = files.Close() }, func() { _ = records.Close() }}
 	if err != nil {
 		for _, closer := range closers {
@@ -124,7 +135,12 @@ func Assemble(c config.API, parts Parts) (*API, error) {
 	if a.tokens, err = newTokens(c.TokensFile, parts.Log); err != nil {
 		return nil, err
 	}
-	if a.metrics, err = newMetrics(); err != nil {
+	if parts.Telemetry == nil {
+		if parts.Telemetry, err = newTelemetry(parts.Log); err != nil {
+			return nil, err
+		}
+	}
+	if a.metrics, err = newMetrics(parts.Telemetry); err != nil {
 		return nil, err
 	}
 	doors, err := a.doors(document)
@@ -141,8 +157,18 @@ func Assemble(c config.API, parts Parts) (*API, error) {
 // Handler is what Run serves.
 func (a *API) Handler() http.Handler { return a.web }
 
+func newTelemetry(log *slog.Logger) (*telemetry.Telemetry, error) {
+	return telemetry.New("sluice-api", version.Version, log)
+}
+
+// flushTime is for the last spans of a process that ends.
+const flushTime = 2 * time.Second
+
 // Close frees what New connected.
 func (a *API) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+	defer cancel()
+	a.metrics.telemetry.Close(ctx)
 	for _, closer := range a.closers {
 		closer()
 	}

@@ -107,9 +107,11 @@ func (a *API) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		c.Response().Header().Set(echo.HeaderXRequestID, id)
 		c.Response().Header().Set("X-Content-Type-Options", "nosniff")
+		span := startSpan(c)
 		if err := a.guarded(next, c); err != nil {
 			a.answerError(err, c)
 		}
+		endSpan(c, span)
 		a.report(c, time.Since(began))
 		return nil
 	}

@@ -20,11 +20,7 @@ type metrics struct {
 	uploaded  metric.Int64Counter
 }
 
-func newMetrics() (*metrics, error) {
-	t, err := telemetry.New()
-	if err != nil {
-		return nil, err
-	}
+func newMetrics(t *telemetry.Telemetry) (*metrics, error) {
 	meter := t.Meter("sluice/api")
 	requests, err := meter.Float64Histogram("sluice.api.request.duration", metric.WithUnit("s"),
 		metric.WithDescription("Time to answer, by operation and status"), telemetry.Seconds)
@@ -35,6 +31,7 @@ func newMetrics() (*metrics, error) {
 	if err != nil {
 		return nil, failure.Wrap(failure.Internal, err, "metrics")
 	}
+	uploaded.Add(context.Background(), 0) // from the start: a rate needs a first value
 	return &metrics{telemetry: t, requests: requests, uploaded: uploaded}, nil
 }
 

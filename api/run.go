@@ -28,9 +28,7 @@ func (a *API) Run(ctx context.Context) error {
 			_ = servers[0].Close()
 			return failure.Wrap(failure.Unavailable, err, "can't listen for metrics")
 		}
-		mux := http.NewServeMux()
-		mux.Handle("/metrics", a.metrics.handler())
-		servers = append(servers, a.server(mux))
+		servers = append(servers, a.server(a.metrics.handler()))
 		go func() { stopped <- servers[1].Serve(metrics) }()
 	}
 	go a.migrate(ctx)

@@ -8,9 +8,11 @@ import (
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/workflow"
 
 	"sluice/internal/failure"
 	"sluice/internal/failure/ontemporal"
+	"sluice/workflows/upgrade"
 )
 
 // edge is what every activity passes: it heartbeats while the activity runs,
@@ -20,6 +22,27 @@ type edge struct {
 	interceptor.WorkerInterceptorBase
 	log     *slog.Logger
 	metrics *metrics
+}
+
+// InterceptWorkflow counts operations.
+func (e *edge) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+	return &counted{WorkflowInboundInterceptorBase: interceptor.WorkflowInboundInterceptorBase{Next: next}, metrics: e.metrics}
+}
+
+type counted struct {
+	interceptor.WorkflowInboundInterceptorBase
+	metrics *metrics
+}
+
+// ExecuteWorkflow counts an operation when its run ends; a replay, for a query
+// or on another worker, has seen that before.
+func (c *counted) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteWorkflowInput) (any, error) {
+	result, err := c.Next.ExecuteWorkflow(ctx, in)
+	progress, ok := result.(upgrade.Progress)
+	if ok && progress.Phase.Final() && !workflow.IsReplaying(ctx) {
+		c.metrics.operation(progress, workflow.Now(ctx).Sub(workflow.GetInfo(ctx).WorkflowStartTime))
+	}
+	return result, err
 }
 
 // InterceptActivity wraps one execution.

@@ -32,6 +32,8 @@ import (
 	"sluice/internal/kube"
 	"sluice/internal/observer"
 	"sluice/internal/store"
+	"sluice/internal/telemetry"
+	"sluice/internal/telemetry/ontemporal"
 	"sluice/workflows/upgrade"
 )
 
@@ -56,7 +58,7 @@ func New(ctx context.Context, c config.Worker, log *slog.Logger) (_ *Worker, err
 	w := &Worker{config: c, log: log, fatal: make(chan error, 4)}
 	defer func() {
 		if err != nil {
-			w.Close()
+			w.Close() //nolint:contextcheck // the last spans go though ctx is over
 		}
 	}()
 	dsn, err := c.Database.Connection()
@@ -73,19 +75,20 @@ func New(ctx context.Context, c config.Worker, log *slog.Logger) (_ *Worker, err
 	if err != nil {
 		return nil, err
 	}
+	if w.metrics, err = newMetrics(c, log); err != nil { //nolint:contextcheck // spans are sent for as long as the process lives
+		return nil, err
+	}
 	if w.temporal, err = client.DialContext(ctx, client.Options{
 		HostPort: c.Temporal.Address, Namespace: c.Temporal.Namespace, Logger: temporallog.NewStructuredLogger(log),
+		Interceptors: ontemporal.Interceptors(w.metrics.telemetry),
 	}); err != nil {
 		return nil, failure.Wrap(failure.Unavailable, err, "Temporal at %s does not answer", c.Temporal.Address)
 	}
 	if err = w.registerSearchAttributes(ctx); err != nil {
 		return nil, err
 	}
-	if w.metrics, err = newMetrics(); err != nil {
-		return nil, err
-	}
 	w.build(cluster)
-	return w, nil
+	return w, w.metrics.look(w.observer.Leads, w.temporal, c)
 }
 
 func (w *Worker) build(cluster *kube.Cluster) {
@@ -123,6 +126,7 @@ func (w *Worker) kubeConfig() kubeactivities.Config {
 		Site: w.config.Site, AgentImage: w.config.AgentImage, HDFSURI: w.config.HDFS.FS(),
 		HDFS:    agentapi.HDFS{NameNodes: w.config.HDFS.NameNodes, User: w.config.HDFS.User},
 		Engines: map[job.Engine]string{}, Tenants: map[string]kubeactivities.Tenant{},
+		Collector: telemetry.Collector(),
 	}
 	for _, e := range w.config.Engines {
 		c.Engines[job.Engine{Name: e.Name, Version: e.Version}] = e.Image
@@ -187,8 +191,16 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 }
 
+// flushTime is for the last spans of a process that ends.
+const flushTime = 2 * time.Second
+
 // Close ends the connections; call it after Run.
 func (w *Worker) Close() {
+	if w.metrics != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+		defer cancel()
+		w.metrics.telemetry.Close(ctx)
+	}
 	if w.temporal != nil {
 		w.temporal.Close()
 	}

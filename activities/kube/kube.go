@@ -29,6 +29,7 @@ type Config struct {
 	HDFSURI    string // "hdfs://host:port"
 	HDFS       agentapi.HDFS
 	PullPolicy string // "": Kubernetes decides
+	Collector  string // OTLP endpoint of the agents' traces; "": none
 }
 
 // Tenant is an owner of jobs at this site.
@@ -101,7 +102,7 @@ func (a *Activities) input(in activities.GenerationIn) (manifest.Input, error) {
 		Revision: in.Revision, Profile: in.Profile,
 		Platform: manifest.Platform{
 			EngineImage: image, AgentImage: agent, PullPolicy: a.config.PullPolicy,
-			HDFSURI: a.config.HDFSURI, HDFS: a.config.HDFS,
+			HDFSURI: a.config.HDFSURI, HDFS: a.config.HDFS, Collector: a.config.Collector,
 		},
 	}
 	if err := input.Check(); err != nil {

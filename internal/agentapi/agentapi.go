@@ -24,6 +24,9 @@ import (
 // Port is the agent's port.
 const Port = 8480
 
+// MetricsPort is that of its metrics.
+const MetricsPort = 9466
+
 // Kind names a command.
 type Kind string
 

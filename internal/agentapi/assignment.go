@@ -29,9 +29,10 @@ type Assignment struct {
 	Parallelism   int    `json:"parallelism"`   // of the profile that the generation was made with
 	JobManagerURL string `json:"jobManagerURL"` // http://<job>-g<n>-jobmanager:8081
 	HDFS          HDFS   `json:"hdfs"`
-	HDFSURI       string `json:"hdfsURI"`   // hdfs://host:port, before the paths that Flink gets
-	PrimerJar     string `json:"primerJar"` // default PrimerPath
-	Listen        string `json:"listen"`    // default ":8480"
+	HDFSURI       string `json:"hdfsURI"`       // hdfs://host:port, before the paths that Flink gets
+	PrimerJar     string `json:"primerJar"`     // default PrimerPath
+	Listen        string `json:"listen"`        // default ":8480"
+	MetricsListen string `json:"metricsListen"` // of /metrics; "": none
 }
 
 // HDFS is how the agent itself reaches HDFS.

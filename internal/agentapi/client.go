@@ -12,6 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
+
 	"sluice/internal/failure"
 	"sluice/internal/failure/problem"
 )
@@ -154,6 +157,7 @@ func (c *Client) call(ctx context.Context, endpoint Endpoint, method, path strin
 		return failure.Wrap(failure.Internal, err, "make a request to the agent")
 	}
 	request.Header.Set("Authorization", "Bearer "+endpoint.Token)
+	otel.GetTextMapPropagator().Inject(ctx, propagation.HeaderCarrier(request.Header)) // the agent's spans belong to ours
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}

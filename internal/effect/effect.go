@@ -28,7 +28,15 @@ const (
 )
 
 // Do makes the call. id is the effect's id; it is what makes a repeat harmless.
+// Every call is counted by its outcome, and is a span that carries the id.
 func Do[T any](ctx context.Context, name Name, id string, call func(context.Context) (T, error)) (T, error) {
+	ctx, done := watch(ctx, name, id)
+	result, err := do(ctx, name, id, call)
+	done(err)
+	return result, err
+}
+
+func do[T any](ctx context.Context, name Name, id string, call func(context.Context) (T, error)) (T, error) {
 	if err := before(ctx, name, id); err != nil {
 		var none T
 		return none, err

@@ -20,6 +20,9 @@ func (k Kind) Replaces() bool { return k == Upgrade || k == Restart || k == Roll
 // Submits says whether it makes a new submission.
 func (k Kind) Submits() bool { return k == Start || k.Replaces() }
 
+// Kinds are all of them.
+var Kinds = []Kind{Start, Stop, Upgrade, Savepoint, Restart, Rollback}
+
 // Strategy says what stands before the old job is touched.
 type Strategy string
 

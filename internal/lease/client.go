@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
 	coordination "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -73,11 +75,16 @@ func (c Client) get(ctx context.Context, key Key) (State, *coordination.Lease, e
 // somebody else's write succeeded.
 const maxSwaps = 20
 
+// lost counts the races: each means that somebody else wrote in between.
+var lost, _ = otel.Meter("sluice/lease").Int64Counter("sluice.lease.conflicts",
+	metric.WithDescription("Swaps of a writer lease that another write overtook and that were tried again"))
+
 // Update reads the State, lets decide make the next one and stores it, only if
 // nobody wrote in between; else it reads and decides again. decide must be
 // pure. Its error ends the update and is returned as it is. An unchanged State
 // is not written.
 func (c Client) Update(ctx context.Context, key Key, decide func(State) (State, error)) (State, error) {
+	lost.Add(ctx, 0) // there from the first write on: a rate needs a first value
 	for range maxSwaps {
 		state, object, err := c.get(ctx, key)
 		if err != nil {
@@ -97,6 +104,7 @@ func (c Client) Update(ctx context.Context, key Key, decide func(State) (State, 
 		object.Annotations[annotation] = body // the object keeps its resourceVersion: the swap's condition
 		_, err = c.API.Leases(key.Namespace).Update(ctx, object, meta.UpdateOptions{FieldManager: "sluice/lease"})
 		if apierrors.IsConflict(err) {
+			lost.Add(ctx, 1)
 			continue
 		}
 		if err != nil {

@@ -22,6 +22,7 @@ func (in Input) assignment() (string, error) {
 		HDFSURI:       in.Platform.HDFSURI,
 		PrimerJar:     agentapi.PrimerPath,
 		Listen:        fmt.Sprintf(":%d", agentapi.Port),
+		MetricsListen: fmt.Sprintf(":%d", agentapi.MetricsPort),
 	}.YAML()
 	return string(text), err
 }

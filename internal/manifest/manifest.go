@@ -34,6 +34,7 @@ type Platform struct {
 	HDFSURI     string // "hdfs://nameservice-or-host:port", no path
 	HDFS        agentapi.HDFS
 	StopBudget  time.Duration // longest savepoint; 0: 45 minutes
+	Collector   string        // OTLP endpoint of the agent's traces; "": none
 }
 
 func (p Platform) stopBudget() time.Duration {

@@ -27,7 +27,7 @@ func (in Input) AccessRole() *rbac.RoleApplyConfiguration {
 		WithRules(
 			rbac.PolicyRule().WithAPIGroups("coordination.k8s.io").WithResources("leases").
 				WithResourceNames(in.Identity.Name).WithVerbs("get", "update"),
-			rbac.PolicyRule().WithAPIGroups("").WithResources("pods").WithVerbs("get", "list", "watch"),
+			rbac.PolicyRule().WithAPIGroups("").WithResources("pods").WithVerbs("list"),
 		)
 }
 

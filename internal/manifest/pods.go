@@ -28,7 +28,7 @@ func (in Input) AgentDeployment(rootUID string) *apps.DeploymentApplyConfigurati
 		WithName(string(Client)).
 		WithImage(in.Platform.AgentImage).
 		WithEnv(field("POD_UID", "metadata.uid"), field("POD_NAME", "metadata.name"), field("POD_NAMESPACE", "metadata.namespace")).
-		WithPorts(named("agent", agentapi.Port)).
+		WithPorts(named("agent", agentapi.Port), named("metrics", agentapi.MetricsPort)).
 		WithReadinessProbe(connects("agent").WithFailureThreshold(3)).
 		WithResources(core.ResourceRequirements().
 			WithRequests(quantities("20m", "48Mi")).
@@ -36,6 +36,9 @@ func (in Input) AgentDeployment(rootUID string) *apps.DeploymentApplyConfigurati
 		WithVolumeMounts(
 			mount("files", path.Dir(agentapi.AssignmentPath)).WithReadOnly(true),
 			mount("tmp", tmp))
+	if in.Platform.Collector != "" {
+		container.WithEnv(core.EnvVar().WithName("OTEL_EXPORTER_OTLP_ENDPOINT").WithValue(in.Platform.Collector))
+	}
 	spec := pod(agentUser).
 		WithServiceAccountName(in.Identity.Name).
 		WithTerminationGracePeriodSeconds(5).

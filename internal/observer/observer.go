@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	core "k8s.io/api/core/v1"
@@ -58,7 +59,11 @@ type Observer struct {
 	mutex   sync.Mutex
 	pending map[cache.ObjectName][]store.ContainerEnd // seen, not yet in the record
 	known   map[cache.ObjectName]map[string]bool      // container ids in the record
+	leads   atomic.Bool
 }
+
+// Leads says whether this process is its site's observer now.
+func (o *Observer) Leads() bool { return o.leads.Load() }
 
 // New makes an observer; it calls nobody.
 func New(config Config) *Observer {
@@ -99,6 +104,8 @@ func (o *Observer) Run(ctx context.Context) error {
 				OnStartedLeading: func(ctx context.Context) {
 					started.Do(func() {
 						defer working.Done()
+						o.leads.Store(true)
+						defer o.leads.Store(false)
 						o.config.Log.InfoContext(ctx, "observing", "site", o.config.Site)
 						o.Observe(ctx)
 					})

@@ -20,6 +20,7 @@ import (
 	"sluice/internal/job"
 	"sluice/internal/kube"
 	"sluice/internal/manifest"
+	"sluice/testsuite/audit"
 	"sluice/testsuite/bench"
 	"sluice/testsuite/checker"
 	"sluice/testsuite/scenario"
@@ -68,6 +69,7 @@ func TestUpgrade(t *testing.T) {
 			median(plain.column(strategy, 0)), median(plain.column(strategy, 1)), median(plain.column(strategy, 2)))
 		row("requests to the API server", sluice.requests[strategy])
 	}
+	fmt.Printf("\nrequests to the API server of the last warm upgrade (%d, at most %d), besides watches:\n%s", len(sluice.last), scenario.MaxRequests, audit.Table(sluice.last))
 }
 
 func pauses(r checker.Report, from, n int) []float64 {
@@ -105,7 +107,8 @@ type sluiceSide struct {
 	names    []string
 	steps    map[job.Strategy]map[string][]float64
 	requests map[job.Strategy][]float64
-	audit    *bench.Audit
+	audit    *audit.Log
+	last     []audit.Event // of the newest warm upgrade
 }
 
 var versions = []scenario.Version{scenario.V1, scenario.V2}
@@ -115,9 +118,9 @@ func newSluice(t *testing.T) *sluiceSide {
 	w.Apply(scenario.V1)
 	w.Run(scenario.Request(job.Start))
 	w.Records(300)
-	audit, err := bench.OpenAudit(os.Getenv("SLUICE_AUDIT_LOG"))
+	log, err := audit.Open(os.Getenv("SLUICE_AUDIT_LOG"))
 	require.NoError(t, err, "SLUICE_AUDIT_LOG names the API server's audit log")
-	return &sluiceSide{t: t, w: w, next: 1, steps: map[job.Strategy]map[string][]float64{}, requests: map[job.Strategy][]float64{}, audit: audit}
+	return &sluiceSide{t: t, w: w, next: 1, steps: map[job.Strategy]map[string][]float64{}, requests: map[job.Strategy][]float64{}, audit: log}
 }
 
 func (s *sluiceSide) upgrade(strategy job.Strategy) {
@@ -127,9 +130,14 @@ func (s *sluiceSide) upgrade(strategy job.Strategy) {
 	request := scenario.Request(job.Upgrade)
 	request.Strategy = strategy
 	o := s.w.Run(request)
-	count, err := s.audit.Count("system:serviceaccount:sluice-system:", "system:serviceaccount:shop:"+s.w.Name)
+	events, err := s.audit.Next()
 	require.NoError(s.t, err)
-	s.requests[strategy] = append(s.requests[strategy], float64(count))
+	events = audit.OfJob(events, "shop", s.w.Name)
+	s.requests[strategy] = append(s.requests[strategy], float64(len(events)))
+	if strategy == job.Warm {
+		s.last = events
+		require.LessOrEqual(s.t, len(events), scenario.MaxRequests, "requests of a warm upgrade:\n%s", audit.Table(events))
+	}
 	if s.steps[strategy] == nil {
 		s.steps[strategy] = map[string][]float64{}
 	}

@@ -6,7 +6,7 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X sluice/internal/version.Version=$VERSION" -o "/out/$COMMAND" "./cmd/$COMMAND" \
+RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags grpcnotrace -ldflags "-s -w -X sluice/internal/version.Version=$VERSION" -o "/out/$COMMAND" "./cmd/$COMMAND" \
  && ln -s "/usr/bin/$COMMAND" /out/sluice-command
 
 FROM maven:3.9.9-eclipse-temurin-17 AS primer

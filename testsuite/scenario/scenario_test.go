@@ -16,6 +16,7 @@ var stories = []struct {
 	{"start-stop-start", "a stop keeps a savepoint, the next start continues from it", startStopStart},
 	{"upgrade-cold", "only the new JobManager stands before the stop", upgradeCold},
 	{"upgrade-warm", "the whole new cluster stands, primed, before the stop", upgradeWarm},
+	{"upgrade-in-the-metrics", "a waiting operation rings, a good upgrade doesn't; its downtime and steps are in Prometheus, in at most 60 API requests", upgradeInTheMetrics},
 	{"upgrade-engine-1.20-to-2.3", "a job goes from Flink 1.20.5 to 2.3.0 with its state, by a canonical savepoint", upgradeEngine},
 	{"engine-back-refused-in-plan", "1.20.5 can't read what 2.3.0 wrote: refused before anything is touched; without the state it may", engineBack},
 	{"worker-killed-between-stop-and-submit", "kill -9 of every worker: same end, one savepoint, one submission", workerKilled},

@@ -5,6 +5,8 @@ package stack_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,6 +75,7 @@ func TestUpAndDown(t *testing.T) {
 	during := takeSnapshot(t)
 	assertAddresses(t, before, during)
 	assertEnv(t, state)
+	assertPrometheus(t)
 
 	if out := mustStack(t, state, "up"); !strings.Contains(out, "up: all of") {
 		t.Errorf("a second up is not content:\n%s", out)
@@ -80,14 +83,17 @@ func TestUpAndDown(t *testing.T) {
 	applyPod(t, state)
 
 	// A killed server is seen, and up starts it alone.
-	kill(t, filepath.Join(state, "run", "mariadb.pid"))
-	if out, err := stack(t, state, "status"); err == nil || !regexp.MustCompile(`mariadb +down`).MatchString(out) {
-		t.Errorf("status doesn't show the dead server: %v\n%s", err, out)
+	for _, name := range []string{"mariadb", "prometheus"} {
+		kill(t, filepath.Join(state, "run", name+".pid"))
+		if out, err := stack(t, state, "status"); err == nil || !regexp.MustCompile(name+` +down`).MatchString(out) {
+			t.Errorf("status doesn't show the dead server: %v\n%s", err, out)
+		}
 	}
 	if out := mustStack(t, state, "up"); !strings.Contains(out, "partly up") {
 		t.Errorf("up doesn't say that it heals:\n%s", out)
 	}
 	mustStack(t, state, "status")
+	assertPrometheus(t)
 
 	// Down with pods running, then up with the data of before.
 	mustStack(t, state, "down")
@@ -138,7 +144,7 @@ func assertAddresses(t *testing.T, before, during snapshot) {
 func assertEnv(t *testing.T, state string) {
 	t.Helper()
 	out := mustStack(t, state, "env")
-	for _, want := range []string{"KUBECONFIG=" + state, "TEMPORAL_ADDRESS=10.244.0.1:7233", "SLUICE_DATABASE_DSN=sluice:", "SLUICE_HDFS=10.244.0.1:9000"} {
+	for _, want := range []string{"KUBECONFIG=" + state, "TEMPORAL_ADDRESS=10.244.0.1:7233", "SLUICE_DATABASE_DSN=sluice:", "SLUICE_HDFS=10.244.0.1:9000", "SLUICE_PROMETHEUS=http://127.0.0.1:9090", "SLUICE_AUDIT_LOG=" + state} {
 		if !strings.Contains(out, "export "+want) {
 			t.Errorf("env lacks %q", want)
 		}
@@ -146,6 +152,24 @@ func assertEnv(t *testing.T, state string) {
 	info, err := os.Stat(filepath.Join(state, "mariadb", "password"))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the password's file: %v %v", info, err)
+	}
+}
+
+// assertPrometheus: it has loaded our rules, and each can be evaluated.
+func assertPrometheus(t *testing.T) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:9090/api/v1/rules", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	rules, err := io.ReadAll(response.Body)
+	if err != nil || !strings.Contains(string(rules), `"SluiceOperationWaits"`) || strings.Contains(string(rules), `"health":"err"`) {
+		t.Errorf("Prometheus' rules: %v\n%s", err, rules)
 	}
 }
 

@@ -13,7 +13,7 @@ stack_down() { # [--purge]
   say "stopping the servers: $(recorded)"
   # The kubelet before the containers: it would start them again. Left to themselves the API server and Temporal
   # wait for their clients; their stores don't mind an abrupt end (etcd's own is orderly, SQLite has its log).
-  for name in kubelet kube-apiserver kube-scheduler kube-controller-manager kube-proxy coredns temporal-door temporal; do stop "$name" 2 & done
+  for name in kubelet kube-apiserver kube-scheduler kube-controller-manager kube-proxy coredns prometheus prometheus-targets temporal-door temporal; do stop "$name" 2 & done
   stop mariadb 15 &
   for name in "$RUN"/hdfs-*.pid; do [ ! -e "$name" ] || stop "$(basename "$name" .pid)" 5 & done
   wait

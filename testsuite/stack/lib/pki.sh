@@ -23,17 +23,19 @@ pki_up() {
   certificate kubelet "/O=system:nodes/CN=system:node:$NODE"
   certificate coredns /CN=coredns
   local user
-  for user in admin kube-controller-manager kube-scheduler kube-proxy kubelet coredns; do
-    write_file 600 "$PKI/$user.kubeconfig" <<Y
+  for user in admin kube-controller-manager kube-scheduler kube-proxy kubelet coredns; do kubeconfig "$user"; done
+  touch complete
+}
+
+kubeconfig() { # user
+  write_file 600 "$PKI/$1.kubeconfig" <<Y
 apiVersion: v1
 kind: Config
 clusters: [{name: sluice-stack, cluster: {server: "https://$HOST:$API_PORT", certificate-authority-data: $(base64 -w0 ca.crt)}}]
-users: [{name: $user, user: {client-certificate-data: $(base64 -w0 "$user.crt"), client-key-data: $(base64 -w0 "$user.key")}}]
-contexts: [{name: sluice-stack, context: {cluster: sluice-stack, user: $user}}]
+users: [{name: $1, user: {client-certificate-data: $(base64 -w0 "$1.crt"), client-key-data: $(base64 -w0 "$1.key")}}]
+contexts: [{name: sluice-stack, context: {cluster: sluice-stack, user: $1}}]
 current-context: sluice-stack
 Y
-  done
-  touch complete
 }
 
 certificate() { # name subject [subject alternative names] [rsa]

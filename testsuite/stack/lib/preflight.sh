@@ -20,6 +20,7 @@ stack_ports() {
     say "$API_PORT $HOST kube-apiserver"; say "$KUBELET_PORT $HOST kubelet"; say "53 $HOST coredns"
     say "2379 127.0.0.1 etcd"; say "2380 127.0.0.1 etcd"; say "8054 127.0.0.1 coredns"; say "10248 127.0.0.1 kubelet"
     say "10249 127.0.0.1 kube-proxy"; say "10256 127.0.0.1 kube-proxy"; say "10257 127.0.0.1 kube-controller-manager"; say "10259 127.0.0.1 kube-scheduler"
+    say "$PROMETHEUS_PORT 127.0.0.1 prometheus"
   fi
   if ours temporal; then say "$TEMPORAL_PORT $HOST temporal-door"; say "$TEMPORAL_PORT 127.0.0.1 temporal"; say "$TEMPORAL_UI_PORT 127.0.0.1 temporal"; fi
   if ours database; then say "$MARIADB_PORT $HOST mariadb"; fi

@@ -5,7 +5,7 @@ components() { # name<TAB>address, one a line, in the order of starting
   if ours kubernetes; then
     printf '%s\t%s\n' containerd "$CONTAINERD_SOCKET" etcd 127.0.0.1:2379 kube-apiserver "$HOST:$API_PORT" \
       kube-controller-manager 127.0.0.1:10257 kube-scheduler 127.0.0.1:10259 kubelet "$HOST:$KUBELET_PORT" \
-      kube-proxy 127.0.0.1:10256 coredns "$HOST:53"
+      kube-proxy 127.0.0.1:10256 coredns "$HOST:53" prometheus "http://127.0.0.1:$PROMETHEUS_PORT" prometheus-targets "pods → prometheus"
   fi
   if ours temporal; then printf '%s\t%s\n' temporal "127.0.0.1:$TEMPORAL_PORT, UI http://127.0.0.1:$TEMPORAL_UI_PORT" temporal-door "$HOST:$TEMPORAL_PORT → temporal"; fi
   if ours database; then printf '%s\t%s\n' mariadb "$HOST:$MARIADB_PORT"; fi
@@ -62,6 +62,8 @@ stack_up() {
     task controllers kube-apiserver "see $LOG/kube-controller-manager.log and kube-scheduler.log" controllers_up
     task kube-proxy kube-apiserver "see $LOG/kube-proxy.log: nftables must be usable (nft list ruleset)" proxy_up
     task coredns kube-apiserver "see $LOG/coredns.log" coredns_up
+    task prometheus-download packages "$offline_hint" download_prometheus
+    task prometheus "kube-apiserver prometheus-download" "see $LOG/prometheus.log; 'stack down --purge' forgets broken series" prometheus_up
     task kubelet "kube-apiserver containerd" "see $LOG/kubelet.log" kubelet_up
     flink_import_tasks containerd "see $LOG/containerd.log; is the disk full?"
     if platform_present; then
@@ -137,6 +139,7 @@ stack_env() {
   printf 'export TEMPORAL_ADDRESS=%q\n' "${EXT_TEMPORAL:-$OWN_TEMPORAL_ADDRESS}"
   printf 'export SLUICE_DATABASE_DSN=%q\n' "$dsn"
   printf 'export SLUICE_HDFS=%q\n' "${EXT_HDFS:-$OWN_HDFS}"
+  ! ours kubernetes || printf 'export SLUICE_PROMETHEUS=%q SLUICE_AUDIT_LOG=%q\n' "http://127.0.0.1:$PROMETHEUS_PORT" "$RUN/audit.log"
 }
 
 stack_images() { # [--oci DIR]
