@@ -47,7 +47,7 @@ func (c *Cluster) AwaitAvailable(ctx context.Context, wanted Wanted, progress fu
 
 	waiting := newWaiting(wanted, least)
 	// Image pulls get a grace, which ends without any event.
-	tick := time.NewTicker(5 * time.Second)
+	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
 	for {
 		done, line, err := waiting.look(view, time.Now())

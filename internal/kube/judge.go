@@ -15,7 +15,7 @@ import (
 
 // Time that a fault gets to heal by itself before it counts as definite.
 const (
-	graceForImages  = 45 * time.Second // a registry's hiccup
+	grace           = 15 * time.Second // the kubelet's second try, which comes after 10 s: a registry's hiccup
 	crashesTolerate = 2                // restarts: a JobManager whose HDFS or DNS wasn't there yet
 )
 
@@ -132,11 +132,11 @@ func explainWaiting(pod *core.Pod, status core.ContainerStatus, waiting core.Con
 	case "InvalidImageName", "ErrImageNeverPull":
 		return line, badImage(status.Image, waiting)
 	case "ErrImagePull", "ImagePullBackOff":
-		if now.Sub(pod.CreationTimestamp.Time) > graceForImages {
+		if absent(waiting.Message) || now.Sub(pod.CreationTimestamp.Time) > grace {
 			return line, badImage(status.Image, waiting)
 		}
 	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError":
-		if now.Sub(pod.CreationTimestamp.Time) > graceForImages {
+		if now.Sub(pod.CreationTimestamp.Time) > grace {
 			return line, failure.New(failure.Incompatible, "container %s can't be made: %s", status.Name, waiting.Message).
 				WithNext("look at the pod: kubectl -n %s describe pod %s", pod.Namespace, pod.Name)
 		}
@@ -149,6 +149,13 @@ func explainWaiting(pod *core.Pod, status core.ContainerStatus, waiting core.Con
 		}
 	}
 	return line, nil
+}
+
+// absent says whether the registry answered, and said no: no further try gets
+// another answer.
+func absent(message string) bool {
+	return slices.ContainsFunc([]string{"not found", "manifest unknown", "access denied", "insufficient_scope", "unauthorized"},
+		func(answer string) bool { return strings.Contains(strings.ToLower(message), answer) })
 }
 
 func badImage(image string, waiting core.ContainerStateWaiting) *failure.Error {

@@ -93,6 +93,7 @@ func TestExplain(t *testing.T) {
 		"never pulled":        {waitingFor("ErrImageNeverPull", "not present"), soon, "p1: jobmanager waits: ErrImageNeverPull not present", failure.Invalid, "engines[].image"},
 		"no image's name":     {waitingFor("InvalidImageName", "bad"), soon, "p1: jobmanager waits: InvalidImageName bad", failure.Invalid, "agentImage"},
 		"pull fails at once":  {waitingFor("ErrImagePull", "registry away"), soon, "p1: jobmanager waits: ErrImagePull registry away", "", ""},
+		"no such image":       {waitingFor("ErrImagePull", "docker.io/x/flink:1: not found"), soon, "p1: jobmanager waits: ErrImagePull docker.io/x/flink:1: not found", failure.Invalid, "engines[].image"},
 		"pull fails for long": {waitingFor("ImagePullBackOff", "not found"), late, "p1: jobmanager waits: ImagePullBackOff not found", failure.Invalid, "bring the image"},
 		"crashed twice":       {crashed(1), soon, "p1: jobmanager ended 2 times, the last time with exit code 1 (Error): Exception in thread main: no such option", "", ""},
 		"crashes for ever":    {crashed(3), soon, "p1: jobmanager ended 4 times, the last time with exit code 1 (Error): Exception in thread main: no such option", failure.Incompatible, "kubectl -n shop logs p1 --previous"},
