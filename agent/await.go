@@ -18,6 +18,10 @@ const awaitLimit = 30 * time.Minute
 // answers from a cache.
 const unknownJobLimit = 5 * time.Second
 
+// restartsTolerated is how often a submission may restart before it runs as
+// meant. Flink goes on for minutes; whoever waits has a job that is down.
+const restartsTolerated = 2
+
 // await proves that the submission runs as it was meant to: every vertex with
 // all its subtasks, from the snapshot of the intent.
 func (a *Agent) await(ctx context.Context, r *running, in agentapi.AwaitIn) (agentapi.AwaitOut, error) {
@@ -65,6 +69,7 @@ func checkRestored(in agentapi.AwaitIn, restored string) error {
 
 func (a *Agent) awaitVertices(ctx context.Context, r *running, in agentapi.AwaitIn) (flink.Job, error) {
 	limit, unknownSince := time.Now().Add(awaitLimit), time.Time{}
+	restarts := map[int64]bool{} // by their times: each lasts longer than the time between two looks
 	for p := newPace(20*time.Millisecond, 500*time.Millisecond); ; {
 		found, err := a.flink.Job(ctx, in.FlinkJobID)
 		waiting := "the JobManager doesn't answer"
@@ -84,6 +89,12 @@ func (a *Agent) awaitVertices(ctx context.Context, r *running, in agentapi.Await
 			return found, a.jobFailed(ctx, found)
 		case err == nil:
 			unknownSince = time.Time{}
+			if at := found.Timestamps["RESTARTING"]; at > 0 {
+				restarts[at] = true
+			}
+			if len(restarts) > restartsTolerated {
+				return found, a.jobFailed(ctx, found)
+			}
 			if waiting, err = a.missing(ctx, found); err == nil && waiting == "" {
 				return found, nil
 			}

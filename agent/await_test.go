@@ -1,12 +1,15 @@
 package agent
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"sluice/internal/agentapi"
+	"sluice/internal/failure"
 	"sluice/internal/flink"
 )
 
@@ -50,4 +53,25 @@ func TestRunningMeansAtTargetParallelism(t *testing.T) {
 			require.Equal(t, c.want, waiting)
 		})
 	}
+}
+
+// Flink restarts a job for minutes before it says FAILED.
+func TestASubmissionThatOnlyRestartsHasFailed(t *testing.T) {
+	restarts := 0
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /jobs/id", func(w http.ResponseWriter, _ *http.Request) {
+		restarts++
+		_, _ = fmt.Fprintf(w, `{"jid":"id","state":"RESTARTING","timestamps":{"RESTARTING":%d},"vertices":[]}`, 1000*restarts)
+	})
+	mux.HandleFunc("GET /jobs/id/exceptions", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"root-exception":"java.lang.IllegalStateException: poison"}`))
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	a := &Agent{flink: flink.New(server.URL, flink.NewTransport())}
+	r := &running{commands: newCommands(nil)}
+	_, err := a.awaitVertices(t.Context(), r, agentapi.AwaitIn{FlinkJobID: "id"})
+	require.Equal(t, failure.JobFailed, failure.CodeOf(err))
+	require.ErrorContains(t, err, "poison")
+	require.Equal(t, 3, restarts)
 }

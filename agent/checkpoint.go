@@ -72,7 +72,7 @@ func (a *Agent) takeCheckpoint(ctx context.Context, r *running, in agentapi.Chec
 		case err != nil:
 			return 0, err
 		case operation.Completed && operation.Cause != "":
-			return 0, failure.New(failure.JobFailed, "the checkpoint failed: %s", operation.Cause)
+			return 0, a.checkpointFailed(ctx, in.FlinkJobID, operation.Cause)
 		case operation.Completed:
 			return id, nil
 		}
@@ -81,6 +81,15 @@ func (a *Agent) takeCheckpoint(ctx context.Context, r *running, in agentapi.Chec
 			return 0, err
 		}
 	}
+}
+
+// checkpointFailed says why: the checkpoints of a job that restarts are canceled,
+// and what broke it is the news.
+func (a *Agent) checkpointFailed(ctx context.Context, job, cause string) error {
+	if found, err := a.flink.Job(ctx, job); err == nil && found.State != flink.Running {
+		return a.jobFailed(ctx, found)
+	}
+	return failure.New(failure.JobFailed, "the checkpoint failed: %s", cause)
 }
 
 // checkpointPath reads where the checkpoint lies. Flink remembers few: one that
