@@ -292,3 +292,29 @@ func BenchmarkCheck(b *testing.B) {
 		require.True(b, report.OK())
 	}
 }
+
+func TestRepeatedAsAsked(t *testing.T) {
+	asked := func(first, last int64) func(*checker.Options) {
+		return func(o *checker.Options) { o.Repeated = &checker.Range{First: first, Last: last} }
+	}
+	files := map[string]string{"1.csv": output(0, 99, "v1"), "2.csv": output(100, 149, "v2"), "3.csv": output(100, 199, "v1")}
+	report := check(t, files, nil, asked(100, 149))
+	require.True(t, report.OK(), report.Problems)
+	require.EqualValues(t, 50, report.Repeated)
+	for name, c := range map[string]struct {
+		change  func(*checker.Options)
+		problem string
+	}{
+		"none was asked":   {nil, "lines repeat a number"},
+		"too little asked": {asked(100, 140), "lines repeat a number"},
+		"too much asked":   {asked(100, 150), "50 of the numbers 100–150 are there twice"},
+		"elsewhere":        {asked(10, 59), "lines repeat a number"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			report := check(t, files, nil, c.change)
+			require.Contains(t, strings.Join(report.Problems, "\n"), c.problem)
+		})
+	}
+	files["4.csv"] = output(120, 120, "v1")
+	require.Contains(t, strings.Join(check(t, files, nil, asked(100, 149)).Problems, "\n"), "lines repeat a number", "three times")
+}
