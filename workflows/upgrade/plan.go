@@ -58,6 +58,9 @@ func (r *run) decide(ctx workflow.Context) (Plan, error) {
 	if err := stale(r.in.Request.PlanDigest, plan); err != nil {
 		return plan, err
 	}
+	if err := r.acceptedWithoutSavepoint(plan); err != nil {
+		return plan, err
+	}
 	if r.restore != "" {
 		// The moment of use is near: a snapshot that is gone must be known before anything is made.
 		found, err := flow.Do(ctx, r.queue, activities.VerifySnapshot, activities.VerifySnapshotIn{Path: r.restore}, "verify the snapshot to start from")
@@ -279,7 +282,7 @@ func snapshotUnusable(path string, err error) error {
 }
 
 func planUpgrade(f Facts, plan *Plan) error {
-	restarting := f.Request.WithoutSavepoint && crashes(f)
+	restarting := crashes(f)
 	if err := mustRun(f); err != nil && !restarting {
 		return err
 	}
@@ -296,7 +299,7 @@ func planUpgrade(f Facts, plan *Plan) error {
 	}
 	plan.Restore = "savepoint taken by this operation"
 	if restarting {
-		plan.NoSavepoint, plan.Restore = true, "newest checkpoint when the job has ended: it is "+f.Agent.JobState+", no savepoint would succeed"
+		plan.NoSavepoint, plan.Restore = true, "newest checkpoint when the job has ended: it restarts or has failed, no savepoint would succeed"
 	}
 	plan.Changes = changes(f.Target.CurrentSpec, f.Target.Revision.Spec)
 	plan.Delta = delta(f.Target.Profile)
@@ -322,6 +325,17 @@ func mustChange(f Facts) error {
 	return why.WithNext("apply a change first (sluice apply -f), or name another revision or profile; to run the same anew: sluice op restart")
 }
 
+// acceptedWithoutSavepoint: whoever accepts a plan (by its digest) in which no
+// savepoint is tried, or says withoutSavepoint, allows it. Nobody else is
+// surprised by it.
+func (r *run) acceptedWithoutSavepoint(plan Plan) error {
+	if !plan.NoSavepoint || r.only != nil || r.in.Request.PlanDigest != "" || r.in.Request.WithoutSavepoint {
+		return nil
+	}
+	return failure.New(failure.Refused, "the job restarts or has failed: no savepoint would succeed, and nobody has allowed to go on from its newest checkpoint").
+		WithNext("look at the plan and accept it (sluice plan, then --plan-digest %s), or say --without-savepoint", plan.Digest)
+}
+
 // crashes says whether the job is there, but in a state in which no savepoint of
 // it would succeed.
 func crashes(f Facts) bool {
@@ -341,7 +355,7 @@ func mustRun(f Facts) error {
 		return failure.New(failure.Refused, "the job doesn't run: its last submission ended %s", intent.Outcome).WithNext("sluice op start")
 	}
 	return failure.New(failure.Refused, "Flink says %q of the job, not RUNNING: no savepoint would succeed", f.Agent.JobState).
-		WithNext("wait until it runs, then try again; a job that crash-loops is upgraded from its newest checkpoint (withoutSavepoint)")
+		WithNext("wait until it runs, then try again; a job that crash-loops is upgraded from its newest checkpoint")
 }
 
 func from(f Facts) *Side {

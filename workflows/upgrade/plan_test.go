@@ -63,9 +63,9 @@ func TestDecideRefuses(t *testing.T) {
 			f.Agent.FlinkJobID = "F4"
 			return f
 		}(), failure.Refused},
-		"upgrade of a restarting job": {func() upgrade.Facts {
+		"upgrade of a job that comes up": {func() upgrade.Facts {
 			f := runningFacts(job.Request{Kind: job.Upgrade})
-			f.Agent.JobState = "RESTARTING"
+			f.Agent.JobState = "CREATED"
 			return f
 		}(), failure.Refused},
 		"start of a job that ran, its Lease missing": {func() upgrade.Facts {

@@ -204,7 +204,7 @@ func TestAPlanRefusesAsTheOperationWould(t *testing.T) {
 	require.Equal(t, failure.Refused, failure.CodeOf(err), "it runs")
 
 	w = newWorld(t, job.Request{Kind: job.Upgrade})
-	w.facts.Agent = &agentapi.State{JobState: "RESTARTING", FlinkJobID: "F5"}
+	w.facts.Agent = &agentapi.State{JobState: "CREATED", FlinkJobID: "F5"}
 	_, err = w.plans(t, "P", nil)
 	require.Error(t, err)
 	require.NotEmpty(t, failure.Of(err).Next)

@@ -1,6 +1,9 @@
 package upgrade
 
 import (
+	"strconv"
+	"time"
+
 	"go.temporal.io/sdk/workflow"
 
 	"sluice/activities"
@@ -9,6 +12,26 @@ import (
 	"sluice/internal/lease"
 	"sluice/workflows/internal/flow"
 )
+
+// proofComes is how long a proof gets to come by itself before a person is asked:
+// the kubelet's word on a container, a new JobManager, TaskManagers that find it.
+const (
+	proofComes = 2 * time.Minute
+	proofPause = 3 * time.Second
+)
+
+// awaitProof is proveOver until the proof is there, or has not come in time.
+func (r *run) awaitProof(ctx workflow.Context, intent *lease.Intent) error {
+	r.wait(ctx, "the proof that submission "+strconv.FormatInt(intent.Epoch, 10)+" is over: its JobManager's end, and no TaskManager that runs a task")
+	for limit := workflow.Now(ctx).Add(proofComes); ; {
+		if err := r.proveOver(ctx, intent); err != nil || r.state.Intent.Outcome.Over() || workflow.Now(ctx).After(limit) {
+			return err
+		}
+		if err := workflow.Sleep(ctx, proofPause); err != nil {
+			return err
+		}
+	}
+}
 
 // proveOver closes a submission whose JobManager is lost, where that is proven
 // (DESIGN §3, same generation): the kubelet said that the container which took

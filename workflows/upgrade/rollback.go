@@ -122,7 +122,7 @@ func (r *run) endSubmission(ctx workflow.Context) error {
 	}
 	err = r.endBy(ctx, intent)
 	if code := failure.CodeOf(err); code == failure.Unknown || code == failure.Unproven {
-		if proof := r.proveOver(ctx, intent); proof != nil {
+		if proof := r.awaitProof(ctx, intent); proof != nil {
 			return proof
 		}
 		if r.state.Intent.Outcome.Over() {
@@ -170,6 +170,10 @@ func (r *run) choose(ctx workflow.Context) error {
 		}
 		if last.Generation == r.generation && found.Path != "" { // the new revision published
 			r.published = &Replay{From: r.base, To: found.Path, Epoch: last.Epoch, CheckpointID: found.CheckpointID}
+			if why := r.outOfReach(last.Epoch); why != "" && r.unfit != found.Path {
+				r.unfit = found.Path
+				r.evidence(why)
+			}
 		}
 		path, err := r.left(last, found)
 		if err != nil {
@@ -188,8 +192,24 @@ func (r *run) choose(ctx workflow.Context) error {
 		r.restore = path
 		r.progress.Rollback.RestorePath, r.progress.Rollback.Exact = path, r.progress.Rollback.Replay == nil
 		_, err = flow.Do(ctx, r.queue, activities.VerifySnapshot, activities.VerifySnapshotIn{Path: path}, "verify the snapshot to go back to")
+		if err != nil && r.published != nil && path == r.published.To {
+			r.unfit = path
+		}
 		return path, err
 	})
+}
+
+// outOfReach says why the old revision can't go on from what a submission of the
+// new one left, where that is known without trying; "" where it isn't.
+func (r *run) outOfReach(epoch int64) string {
+	wrote, reads := r.target.Revision.Spec.Engine, r.side.revision.Spec.Engine
+	switch {
+	case epoch == r.stray.epoch:
+		return "what the new revision published is in " + r.stray.checkpoint + ", where the platform restores nothing from"
+	case !reads.CanRead(wrote):
+		return unreadable(reads, wrote.String()+" wrote").Message
+	}
+	return ""
 }
 
 // bringWorkersBack is replaceWorkers the other way round.

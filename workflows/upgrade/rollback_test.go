@@ -1,6 +1,7 @@
 package upgrade_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"sluice/activities"
 	"sluice/internal/agentapi"
 	"sluice/internal/failure"
+	"sluice/internal/failure/ontemporal"
 	"sluice/internal/job"
 	"sluice/internal/lease"
 	"sluice/workflows/upgrade"
@@ -104,6 +106,73 @@ func TestRollbackThatWouldRepeatOutput(t *testing.T) {
 		require.Zero(t, w.state.ActiveGeneration())
 		require.Nil(t, w.state.Hold)
 	})
+}
+
+// An older line can't read what the new revision left: nobody submits to find out.
+func TestARollbackToAnOlderEngineAsksAtOnce(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.facts.Target.Revision.Spec.Engine.Version = "2.3.0"
+	w.awaits = []answer[agentapi.AwaitOut]{{err: npe}}
+	w.newest = map[string]activities.FindSnapshotOut{job.FlinkJobID("U", 6): {Path: "hdfs://nn/chk-9", CheckpointID: 9}}
+	var replay bool
+	w.env.RegisterDelayedCallback(func() {
+		require.Equal(t, job.Waiting, w.progress(t).Phase)
+		require.Len(t, w.submits, 1, "nothing more before the word")
+		w.decide(upgrade.OptionReplay, &replay)
+	}, time.Hour)
+	w.run()
+	require.True(t, replay)
+	require.Len(t, w.submits, 2)
+	require.Equal(t, savepoint, w.submit(1).RestorePath)
+	require.Equal(t, &upgrade.Replay{From: savepoint, To: "hdfs://nn/chk-9", Epoch: 6, CheckpointID: 9}, w.progress(t).Rollback.Replay)
+}
+
+// Its main kept its checkpoints elsewhere: what it published is in those, and the
+// savepoint would repeat it.
+func TestRollbackOfAJobThatKeepsItsCheckpointsElsewhere(t *testing.T) {
+	stray := failure.New(failure.Refused, "the job keeps its checkpoints elsewhere").With("external", "hdfs://nn/else/where/chk-1")
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.env.OnActivity(activities.TakeCheckpoint.Name, anything, anything).Return(
+		func(_ context.Context, in activities.AgentIn) (agentapi.CheckpointOut, error) {
+			if in.Generation == 4 {
+				return agentapi.CheckpointOut{}, ontemporal.Error(stray)
+			}
+			return agentapi.CheckpointOut{CheckpointID: 3}, nil
+		})
+	var replay bool
+	w.env.RegisterDelayedCallback(func() {
+		require.Equal(t, job.Waiting, w.progress(t).Phase)
+		require.Len(t, w.submits, 1, "nothing is repeated without a word")
+		w.decide(upgrade.OptionReplay, &replay)
+	}, time.Hour)
+	w.run()
+	require.True(t, replay)
+	require.Len(t, w.submits, 2)
+	require.Equal(t, savepoint, w.submit(1).RestorePath)
+	require.Equal(t, &upgrade.Replay{From: savepoint, To: "hdfs://nn/else/where/chk-1", Epoch: 6}, w.progress(t).Rollback.Replay)
+}
+
+// The stop's answer is lost with the JobManager. The proof of its end is on its
+// way: nobody is asked for what comes by itself.
+func TestALostStopWaitsForItsProof(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.stops = []answer[agentapi.StopOut]{{err: failure.New(failure.Unknown, "the JobManager doesn't know the trigger any more")}}
+	w.newest = map[string]activities.FindSnapshotOut{"/savepoints/": {Path: savepoint, CheckpointID: 7}}
+	w.ends = []activities.ContainerEnd{{ContainerID: "c"}}
+	w.facts.Agent.JobState = "RUNNING"
+	w.onCall = func(name string) {
+		if name == activities.StopJob.Name { // lost from here on
+			w.facts.Agent.JobState = ""
+		}
+	}
+	w.env.RegisterDelayedCallback(func() {
+		require.Empty(t, w.submits, "a task may still run")
+		w.facts.Agent.Idle = true
+	}, 10*time.Second)
+	w.run()
+	require.NoError(t, w.env.GetWorkflowError())
+	require.Len(t, w.submits, 1)
+	require.Equal(t, savepoint, w.submit(0).RestorePath)
 }
 
 // The rolled-back job makes checkpoints and fails then: its own lineage counts,
@@ -227,15 +296,43 @@ func TestStopTableWithoutSavepoint(t *testing.T) {
 		require.Zero(t, w.state.ActiveGeneration())
 		require.Nil(t, w.state.Hold)
 	})
-	t.Run("restarting when planned: no savepoint is tried", func(t *testing.T) {
-		w := newWorld(t, job.Request{Kind: job.Upgrade, WithoutSavepoint: true})
+}
+
+// No savepoint is tried of a job that restarts when planned. Whoever accepts that
+// plan allows it; without such a word nothing is touched.
+func TestUpgradeOfARestartingJob(t *testing.T) {
+	restarting := func(request job.Request) *world {
+		w := newWorld(t, request)
 		w.facts.Agent.JobState = "RESTARTING"
-		w.facts.Checkpoint = chk
-		w.run()
-		require.NoError(t, w.env.GetWorkflowError())
-		require.Equal(t, -1, w.index(activities.StopJob.Name))
-		require.Equal(t, "hdfs://nn/chk-4", w.submit(0).RestorePath)
-	})
+		w.facts.Checkpoint = activities.FindSnapshotOut{Path: "hdfs://nn/chk-4", CheckpointID: 4}
+		return w
+	}
+	w := restarting(job.Request{Kind: job.Upgrade})
+	w.run()
+	require.ErrorContains(t, w.env.GetWorkflowError(), "nobody has allowed")
+	require.Equal(t, -1, w.index(activities.ReserveGeneration.Name))
+	seen := w.progress(t).Plan
+	require.True(t, seen.NoSavepoint)
+
+	for name, request := range map[string]job.Request{
+		"accepted": {Kind: job.Upgrade, PlanDigest: seen.Digest},
+		"said":     {Kind: job.Upgrade, WithoutSavepoint: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := restarting(request)
+			w.run()
+			require.NoError(t, w.env.GetWorkflowError())
+			require.Equal(t, -1, w.index(activities.StopJob.Name))
+			require.Equal(t, "hdfs://nn/chk-4", w.submit(0).RestorePath)
+		})
+	}
+
+	// Between two restarts it is RUNNING: that is another plan.
+	w = restarting(job.Request{Kind: job.Upgrade, PlanDigest: seen.Digest})
+	w.facts.Agent.JobState = "RUNNING"
+	w.run()
+	require.Equal(t, failure.Conflict, w.progress(t).Failure.Code)
+	require.Equal(t, -1, w.index(activities.ReserveGeneration.Name))
 }
 
 // Complete, but the job failed: the newest snapshot of the epoch, never older

@@ -135,7 +135,7 @@ func (r *run) stopWithSavepoint(ctx workflow.Context) (out agentapi.StopOut, v v
 // savepoint in the try's own directory, the end by the proofs of its processes.
 // Without a proven end there is no row.
 func (r *run) lookBehindStop(ctx workflow.Context, in agentapi.StopIn, unknown error) (agentapi.StopOut, error) {
-	if err := r.proveOver(ctx, r.state.Intent); err != nil {
+	if err := r.awaitProof(ctx, r.state.Intent); err != nil {
 		return agentapi.StopOut{}, err
 	}
 	if !r.state.Intent.Outcome.Over() {
@@ -197,6 +197,9 @@ func (r *run) newestOf(ctx workflow.Context, intent *lease.Intent) (string, erro
 }
 
 func (r *run) checkpointOf(ctx workflow.Context, intent *lease.Intent) (activities.FindSnapshotOut, error) {
+	if intent.Epoch == r.stray.epoch {
+		return activities.FindSnapshotOut{Path: r.stray.checkpoint}, nil
+	}
 	return flow.Do(ctx, r.queue, activities.FindSnapshot, activities.FindSnapshotIn{Directory: r.checkpoints(intent.FlinkJobID)}, "the newest checkpoint of the submission that ended")
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"sluice/activities"
 	"sluice/internal/agentapi"
+	"sluice/internal/failure"
 	"sluice/internal/job"
 	"sluice/workflows/internal/flow"
 )
@@ -153,6 +154,8 @@ func (r *run) gate(ctx workflow.Context, since agentapi.Traces) error {
 		}
 		if err == nil {
 			r.checkpointed = r.epoch
+		} else if elsewhere := failure.Of(err).Details["external"]; elsewhere != "" {
+			r.stray = stray{r.epoch, elsewhere}
 		}
 		return fmt.Sprintf("checkpoint %d", out.CheckpointID), err
 	})

@@ -30,6 +30,7 @@ type run struct {
 	only       *PlanInput  // the run only plans: it has no effects; nil: an operation
 
 	checkpointed int64 // epoch whose own first checkpoint was proven
+	stray        stray // a submission that keeps its checkpoints elsewhere
 	stoppedAt    int64 // ms by the workflow's clock when the stop was sent
 	cancelBefore workflow.CancelFunc
 	past         bool // the point of no return lies behind
@@ -45,6 +46,13 @@ type run struct {
 	unfit       string  // snapshot from which the old revision doesn't run
 	again       bool    // a person allowed the replay
 	published   *Replay // what the new revision published behind base; nil: nothing
+}
+
+// stray is a submission whose main set a checkpoint directory of its own: it has
+// published, and the snapshots of that lie where the platform doesn't look.
+type stray struct {
+	epoch      int64
+	checkpoint string // one of them
 }
 
 // side is a cluster and what is submitted to it.
