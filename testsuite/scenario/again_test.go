@@ -16,9 +16,7 @@ import (
 // restart: the revision that runs, not the newest, on a new generation.
 func restart(t *testing.T) {
 	w := Given(t, "shop")
-	w.Apply(V1)
-	w.Run(Request(job.Start))
-	w.Records(300)
+	w.Running(V1)
 	w.Apply(V2) // and not rolled out
 	o := w.Run(Request(job.Restart))
 	require.Equal(t, 1, o.Progress.Revision)
@@ -37,9 +35,7 @@ func restart(t *testing.T) {
 // back to the one before that ran; from then on that is the one in force.
 func rollbackToRevision(t *testing.T) {
 	w := Given(t, "shop")
-	w.Apply(V1)
-	w.Run(Request(job.Start))
-	w.Records(300)
+	w.Running(V1)
 	w.Apply(V1.With("--fail-in-main")) // revision 2 never ran
 	w.Apply(V2)
 	w.Run(Request(job.Upgrade))

@@ -34,9 +34,7 @@ func format(w *World, snapshot string) uint32 {
 
 func upgradeEngine(t *testing.T) {
 	w := Given(t, "shop")
-	w.Apply(V1.On(flink1))
-	w.Run(Request(job.Start))
-	w.Records(300)
+	w.Running(V1.On(flink1))
 	w.Apply(V2.On(flink2))
 	o := w.Run(Request(job.Upgrade))
 	require.Equal(t, "engine", o.Progress.Plan.Changes[0].Field)
@@ -57,9 +55,7 @@ func upgradeEngine(t *testing.T) {
 
 func engineBack(t *testing.T) {
 	w := Given(t, "shop")
-	w.Apply(V1.On(flink2))
-	w.Run(Request(job.Start))
-	w.Records(300)
+	w.Running(V1.On(flink2))
 	before := w.Lease()
 	w.Apply(V2.On(flink1))
 	refuses := func(request job.Request) {

@@ -16,9 +16,7 @@ import (
 // effect. Nothing else differs in it.
 func agentKilled(t *testing.T) {
 	w := Given(t, "faults")
-	w.Apply(V1)
-	w.Run(Request(job.Start))
-	w.Records(300)
+	w.Running(V1)
 	w.Apply(V2)
 	accepted := w.Begin(Request(job.Upgrade))
 	w.AfterActivity(activities.AwaitGeneration.Name)

@@ -21,9 +21,10 @@ type Version struct {
 	Extra  []string // further arguments
 	Digest string   // instead of pushing Jar
 	Engine string   // version of Flink; "": 1.20.5
+	// Options of Flink beside the interval.
+	Options map[string]string
 	// Interval between checkpoints; "": 2 s.
 	Interval string
-	Options  map[string]string // further ones of Flink
 }
 
 // The two versions that stories upgrade between.
@@ -67,6 +68,15 @@ func (w *World) Push(jar string) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
+// Profile puts a profile.
+func (w *World) Profile(p job.Profile) {
+	w.T.Helper()
+	a := w.Call(http.MethodPut, "/profiles/"+p.Name, map[string]any{
+		"jobManager": p.JobManager, "taskManager": p.TaskManager, "parallelism": p.Parallelism,
+	})
+	require.Contains(w.T, []int{http.StatusOK, http.StatusCreated}, a.Status, string(a.Body))
+}
+
 // Apply puts a version as the job's newest revision and gives its number.
 func (w *World) Apply(v Version) int {
 	w.T.Helper()
@@ -75,11 +85,8 @@ func (w *World) Apply(v Version) int {
 		digest = w.Push(v.Jar)
 	}
 	body := map[string]any{"site": "dc1", "spec": w.Spec(v, digest)}
-	a := w.Call(http.MethodPut, "/profiles/"+Small.Name, map[string]any{
-		"jobManager": Small.JobManager, "taskManager": Small.TaskManager, "parallelism": Small.Parallelism,
-	})
-	require.Contains(w.T, []int{http.StatusOK, http.StatusCreated}, a.Status, string(a.Body))
-	a = w.Call(http.MethodPut, "/jobs/"+w.Name, body)
+	w.Profile(Small)
+	a := w.Call(http.MethodPut, "/jobs/"+w.Name, body)
 	require.Contains(w.T, []int{http.StatusOK, http.StatusCreated}, a.Status, string(a.Body))
 	number := w.newest()
 	on := ""
@@ -121,9 +128,9 @@ func (w *World) Spec(v Version, artifact string) job.Spec {
 	if v.Engine != "" {
 		engine.Version = v.Engine
 	}
-	hdfs := "hdfs://" + env(w.T, "SLUICE_HDFS")
 	options := map[string]string{"execution.checkpointing.interval": interval}
 	maps.Copy(options, v.Options)
+	hdfs := w.URI("")
 	return job.Spec{
 		Engine: engine, Artifact: artifact, EntryClass: "io.sluice.jobs.Counter",
 		Arguments: append([]string{"--output", hdfs + w.Output(), "--trace", hdfs + w.Trace(), "--rate", strconv.Itoa(rate)}, v.Extra...),

@@ -18,9 +18,7 @@ import (
 
 func startStopStart(t *testing.T) {
 	w := Given(t, "shop")
-	w.Apply(V1)
-	w.Run(Request(job.Start))
-	w.Records(300)
+	w.Running(V1)
 	disk, resident := w.AgentSize(1)
 	w.Say("agent: %.1f MB on disk, %.1f MB resident", disk, resident)
 	require.LessOrEqual(t, disk, 40.0, "MB on disk")
@@ -39,9 +37,7 @@ func startStopStart(t *testing.T) {
 
 func startWithoutSnapshot(t *testing.T) {
 	w := Given(t, "shop")
-	w.Apply(V1)
-	w.Run(Request(job.Start))
-	w.Records(300)
+	w.Running(V1)
 	stopped := w.Run(Request(job.Stop))
 	w.Green("v1")
 

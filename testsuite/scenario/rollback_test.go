@@ -19,9 +19,7 @@ import (
 // one goes on from the savepoint as if nothing had been.
 func rollbackExact(t *testing.T) {
 	w := Given(t, "faults")
-	w.Apply(V1)
-	w.Run(Request(job.Start))
-	w.Records(300)
+	w.Running(V1)
 	rare := V2
 	rare.Interval = "10 min"
 	w.Apply(rare)
@@ -42,14 +40,9 @@ func rollbackExact(t *testing.T) {
 // published is in its own newest checkpoint, and the old revision can read it.
 func rollbackAfterCheckpoint(t *testing.T) {
 	w := Given(t, "shop")
-	w.Apply(V1)
-	w.Run(Request(job.Start))
-	w.Records(300)
+	w.Running(V1)
 	w.Apply(V2.With("--fail-after-seconds", "4"))
-	soak := 20
-	request := job.Request{Kind: job.Upgrade, SoakSeconds: &soak}
-	o := w.Wait(w.Begin(request).Operation)
-	require.Equal(t, job.Failed, o.Phase, "%+v", o.Progress)
+	o := w.RollsBack(failsInSoak())
 	require.Contains(t, o.Progress.Rollback.RestorePath, "/chk-", "the new revision's own")
 	require.True(t, o.Progress.Rollback.Exact)
 	backOnTheOldCluster(t, w, 3)
@@ -62,9 +55,7 @@ func rollbackAfterCheckpoint(t *testing.T) {
 // evidence, and goes on at a person's word.
 func rollbackWaits(t *testing.T) {
 	w := Given(t, "faults")
-	w.Apply(V1)
-	w.Run(Request(job.Start))
-	w.Records(300)
+	w.Running(V1)
 	w.Apply(V2)
 	w.ArmAgent(1, "submit-job", "before", "refuse")
 	accepted := w.Begin(Request(job.Upgrade))
@@ -93,9 +84,7 @@ func rollbackWaits(t *testing.T) {
 // had been.
 func savepointFails(t *testing.T) {
 	w := Given(t, "shop")
-	w.Apply(V1)
-	w.Run(Request(job.Start))
-	w.Records(300)
+	w.Running(V1)
 	w.Apply(V2)
 	accepted := w.Begin(Request(job.Upgrade))
 	w.AfterActivity(activities.AwaitGeneration.Name)
@@ -118,9 +107,7 @@ func savepointFails(t *testing.T) {
 // checkpoint.
 func withoutSavepoint(t *testing.T) {
 	w := Given(t, "shop")
-	w.Apply(V1)
-	w.Run(Request(job.Start))
-	w.Records(300)
+	w.Running(V1)
 	w.Apply(V2)
 	request := Request(job.Upgrade)
 	request.WithoutSavepoint = true
@@ -153,4 +140,44 @@ func backOnTheOldCluster(t *testing.T, w *World, epoch int64) {
 	require.Equal(t, epoch, state.Epoch)
 	require.Nil(t, state.Hold)
 	w.Until("the failed cluster is gone", time.Minute, func() bool { return !w.Exists(2) })
+}
+
+// failsAfterStart: the new revision is RUNNING, then breaks at its first record.
+func failsAfterStart(t *testing.T) {
+	w := Given(t, "shop")
+	w.Running(V1)
+	rare := V2.With("--poison", "1")
+	rare.Interval = "10 min"
+	w.Apply(rare)
+	o := w.RollsBack(Request(job.Upgrade))
+	require.Contains(t, o.Progress.Rollback.Why, "--poison 1", "Flink's own reason")
+	require.True(t, o.Progress.Rollback.Exact)
+	require.Equal(t, o.Progress.Savepoint, o.Progress.Rollback.RestorePath)
+	backOnTheOldCluster(t, w, 3)
+	w.Records(900)
+	w.Run(Request(job.Stop))
+	w.GreenAfterRollback("v1")
+}
+
+// rollbackCold: nothing of the old TaskManagers is left when the new revision
+// fails; the ones that the profile asks for are made again.
+func rollbackCold(t *testing.T) {
+	w := Given(t, "faults")
+	w.Running(V1)
+	rare := V2
+	rare.Interval = "10 min"
+	w.Apply(rare)
+	request := Request(job.Upgrade)
+	request.Strategy = job.Cold
+	accepted := w.Begin(request)
+	w.AfterActivity(activities.AwaitGeneration.Name)
+	w.ArmAgent(2, "trigger-checkpoint", "before", "refuse")
+	o := w.RolledBack(w.Wait(accepted.Operation))
+	require.True(t, o.Progress.Rollback.Exact)
+	require.True(t, w.Happened(activities.ScaleDownWorkers.Name), "the old TaskManagers had gone")
+	require.True(t, w.Happened(activities.RestoreWorkers.Name))
+	backOnTheOldCluster(t, w, 3)
+	w.Records(900)
+	w.Run(Request(job.Stop))
+	w.GreenAfterRollback("v1")
 }

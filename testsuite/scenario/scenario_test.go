@@ -42,6 +42,14 @@ var stories = []struct {
 	{"restart", "the same revision on a new cluster, with its state", restart},
 	{"rollback-to-revision", "back to an older revision, with its state; a stop and a start stay there until a newer one is named", rollbackToRevision},
 	{"plan-then-upgrade", "a plan has no effects, an operation does just what was planned or nothing; its events are complete", planThenUpgrade},
+	{"upgrade-config", "only options, arguments and profile change: the plan shows them, the state goes on", upgradeConfig},
+	{"bad-image", "an engine image that the node can't have never stops the running job, and it is said soon", badImage},
+	{"fails-after-start", "the new revision comes up and fails before its first checkpoint: rolled back, exactly", failsAfterStart},
+	{"rollback-cold", "the new TaskManagers took the old ones' place: the old ones come back", rollbackCold},
+	{"upgrade-restarting-job", "a job that crash-loops gets its fix, from its newest checkpoint: accepting the plan allows it", upgradeRestarting},
+	{"savepoint-complete-but-job-failed", "it fails behind its savepoint: on from it, by the stop table", failedBehindSavepoint},
+	{"stop-answer-lost-for-ten-minutes", "the JobManager is gone with the stop's answer: the savepoint is found on HDFS", stopAnswerLost},
+	{"rollback-with-replay", "1.20.5 can't read what 2.3.0 left: it asks, and repeats just the range that it stated", rollbackWithReplay},
 	{"cancel-before-the-stop", "a cancel while preparing removes the new generation; the job runs on", cancelBeforeStop},
 }
 

@@ -18,9 +18,7 @@ const countID = "b71731f1c0df9c3076c4a455334d0ad6"
 
 func incompatibleState(t *testing.T) {
 	w := Given(t, "shop")
-	w.Apply(V1)
-	w.Run(Request(job.Start))
-	w.Records(300)
+	w.Running(V1)
 	before := w.Lease()
 
 	w.Apply(V2.With("--incompatible-state"))

@@ -56,9 +56,7 @@ func asksAndRetries(t *testing.T) {
 // search for it.
 func storyInTheUI(t *testing.T) {
 	w := Given(t, "faults")
-	w.Apply(V1)
-	w.Run(Request(job.Start))
-	w.Records(300)
+	w.Running(V1)
 	w.Apply(V2)
 	// These phases last a few hundred ms: they are held until they have been read.
 	w.ArmAgent(1, "stop-with-savepoint", "before", "hold")

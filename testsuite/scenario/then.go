@@ -37,6 +37,21 @@ func (w *World) GreenAfterRollback(versions ...string) checker.Report {
 	return w.green(checker.Options{Output: w.Output(), Trace: w.Trace(), MinRecords: 100, AllowUnfinished: true}, versions)
 }
 
+// GreenRepeated is GreenAfterRollback where a range of the output was to be
+// published twice, and was, and nothing else.
+func (w *World) GreenRepeated(repeated checker.Range, versions ...string) checker.Report {
+	w.T.Helper()
+	return w.green(checker.Options{Output: w.Output(), Trace: w.Trace(), MinRecords: 100, AllowUnfinished: true, Repeated: &repeated}, versions)
+}
+
+// Report is what the checker sees now.
+func (w *World) Report() checker.Report {
+	w.T.Helper()
+	report, err := w.report(0)
+	require.NoError(w.T, err)
+	return report
+}
+
 func (w *World) green(options checker.Options, versions []string) checker.Report {
 	w.T.Helper()
 	report, err := checker.Check(context.Background(), w.files, options)

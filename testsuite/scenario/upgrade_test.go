@@ -26,9 +26,7 @@ func hdfsPath(t *testing.T, address string) string {
 // upgraded tells the common story and gives the world before its last stop.
 func upgraded(t *testing.T, strategy job.Strategy) {
 	w := Given(t, "shop")
-	w.Apply(V1)
-	w.Run(Request(job.Start))
-	w.Records(300)
+	w.Running(V1)
 	w.Apply(V2)
 	request := Request(job.Upgrade)
 	request.Strategy = strategy
@@ -49,9 +47,7 @@ func upgradeWarm(t *testing.T) { upgraded(t, job.Warm) }
 
 func workerKilled(t *testing.T) {
 	w := Given(t, "shop")
-	w.Apply(V1)
-	w.Run(Request(job.Start))
-	w.Records(300)
+	w.Running(V1)
 	w.Apply(V2)
 	workers := w.Processes("sluice-system", "app.kubernetes.io/name=sluice-worker")
 	accepted := w.Begin(Request(job.Upgrade))
@@ -74,9 +70,7 @@ func workerKilled(t *testing.T) {
 
 func failsInMain(t *testing.T) {
 	w := Given(t, "shop")
-	w.Apply(V1)
-	w.Run(Request(job.Start))
-	w.Records(300)
+	w.Running(V1)
 	before := w.Lease()
 	w.Apply(V2.With("--fail-in-main"))
 	o := w.Fails(Request(job.Upgrade))
@@ -93,9 +87,7 @@ func failsInMain(t *testing.T) {
 
 func badArtifactDigest(t *testing.T) {
 	w := Given(t, "shop")
-	w.Apply(V1)
-	w.Run(Request(job.Start))
-	w.Records(300)
+	w.Running(V1)
 
 	// At the door: the content isn't what the caller says.
 	wrong := "sha256:" + "00000000000000000000000000000000000000000000000000000000000000aa"
@@ -117,9 +109,7 @@ func badArtifactDigest(t *testing.T) {
 
 func cancelBeforeStop(t *testing.T) {
 	w := Given(t, "shop")
-	w.Apply(V1)
-	w.Run(Request(job.Start))
-	w.Records(300)
+	w.Running(V1)
 	w.Apply(V2)
 	accepted := w.Begin(Request(job.Upgrade))
 	w.AfterActivity(activities.ApplyGeneration.Name)

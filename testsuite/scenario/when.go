@@ -97,6 +97,29 @@ func (w *World) Run(request job.Request) Operation {
 	return o
 }
 
+// Running is how most stories begin: a version that was started and has published.
+func (w *World) Running(v Version) {
+	w.T.Helper()
+	w.Apply(v)
+	w.Run(Request(job.Start))
+	w.Records(300)
+}
+
+// RollsBack starts an upgrade and requires that the old revision runs again.
+func (w *World) RollsBack(request job.Request) Operation {
+	w.T.Helper()
+	return w.RolledBack(w.Wait(w.Begin(request).Operation))
+}
+
+// RolledBack is its end.
+func (w *World) RolledBack(o Operation) Operation {
+	w.T.Helper()
+	require.Equal(w.T, job.Failed, o.Phase, "%+v", o.Progress)
+	require.NotNil(w.T, o.Progress.Rollback, "%+v", o.Progress)
+	w.Say("rolled back to %s: %s", o.Progress.Rollback.RestorePath, timeline(o.Progress))
+	return o
+}
+
 // Fails starts an operation and requires that it fails with the job as it was.
 func (w *World) Fails(request job.Request) Operation {
 	w.T.Helper()
@@ -158,4 +181,33 @@ func (w *World) Newest() string {
 	w.Want(http.StatusOK, http.MethodGet, "/jobs/"+w.Name+"/operations?limit=1", nil, &list)
 	require.Len(w.T, list.Items, 1)
 	return list.Items[0].Operation
+}
+
+// Happened says whether an activity of the newest operation completed.
+func (w *World) Happened(name string) bool {
+	w.T.Helper()
+	happened, err := faults.Completed(context.Background(), w.Temporal, w.workflowID(), name)
+	require.NoError(w.T, err)
+	return happened
+}
+
+// Decide says what a waiting operation shall do, and waits for what comes of it.
+func (w *World) Decide(o Operation, option string) Operation {
+	w.T.Helper()
+	w.Want(http.StatusAccepted, http.MethodPost, "/operations/"+o.Operation+"/decide", map[string]string{"option": option, "reason": "known"}, nil)
+	return w.WaitPast(o.Operation, o.Progress.Version)
+}
+
+// AllPublished waits until all that any submission had read by now is published:
+// a job that was canceled or killed had read more than it published.
+func (w *World) AllPublished() {
+	w.T.Helper()
+	read := int64(0)
+	for _, s := range w.Report().Trace.Submissions {
+		read = max(read, s.Highest)
+	}
+	w.Until(fmt.Sprintf("number %d is published", read), 2*time.Minute, func() bool {
+		report, err := w.report(0)
+		return err == nil && report.Highest >= read
+	})
 }

@@ -116,6 +116,9 @@ func (w *World) Output() string { return "/data/scenario/" + w.Name + "/out" }
 // Trace is where the job writes when it saw which number.
 func (w *World) Trace() string { return "/data/scenario/" + w.Name + "/trace" }
 
+// URI is the address of a path on HDFS.
+func (w *World) URI(path string) string { return "hdfs://" + env(w.T, "SLUICE_HDFS") + path }
+
 // Answer is an API answer.
 type Answer struct {
 	Status int

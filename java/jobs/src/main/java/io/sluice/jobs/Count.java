@@ -10,6 +10,7 @@ import org.apache.flink.api.common.state.ValueStateDescriptor;
 import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
 import org.apache.flink.api.common.typeinfo.Types;
 import org.apache.flink.api.java.tuple.Tuple3;
+import org.apache.flink.runtime.execution.SuppressRestartsException;
 import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
 import org.apache.flink.util.Collector;
 
@@ -28,16 +29,20 @@ final class Count extends KeyedProcessFunction<Long, Long, Tuple3<Long, Long, Lo
     private final long keys;
     private final long stateBytes;
     private final long failAfterSeconds;
+    private final long poison;
+    private final boolean failInClose;
 
     private transient ValueState<Long> count;
     private transient ValueState<Integer> entries;
     private transient MapState<Integer, byte[]> padding;
     private transient long started;
 
-    Count(long keys, long stateBytes, long failAfterSeconds) {
+    Count(long keys, long stateBytes, Arguments a) {
         this.keys = keys;
         this.stateBytes = stateBytes;
-        this.failAfterSeconds = failAfterSeconds;
+        this.failAfterSeconds = a.number("fail-after-seconds", 0, 0);
+        this.poison = a.number("poison", Long.MAX_VALUE, 0);
+        this.failInClose = a.flag("fail-in-close");
     }
 
     @Override
@@ -54,6 +59,9 @@ final class Count extends KeyedProcessFunction<Long, Long, Tuple3<Long, Long, Lo
         if (failAfterSeconds > 0 && System.nanoTime() - started > failAfterSeconds * 1_000_000_000L) {
             throw new IllegalStateException("this operator fails, as asked by --fail-after-seconds " + failAfterSeconds);
         }
+        if (number >= poison) {
+            throw new IllegalStateException("this operator can't take " + number + ", as asked by --poison " + poison);
+        }
         Long before = count.value();
         long now = before == null ? 1 : before + 1;
         count.update(now);
@@ -61,6 +69,14 @@ final class Count extends KeyedProcessFunction<Long, Long, Tuple3<Long, Long, Lo
             pad(context.getCurrentKey(), now);
         }
         out.collect(Tuple3.of(number, context.getCurrentKey(), now));
+    }
+
+    /** Also the end of a stop-with-savepoint, behind the savepoint: a failure that Flink must not answer with a restart. */
+    @Override
+    public void close() {
+        if (failInClose) {
+            throw new SuppressRestartsException(new IllegalStateException("this operator fails, as asked by --fail-in-close"));
+        }
     }
 
     private void pad(long key, long now) throws Exception {

@@ -1,6 +1,7 @@
 package io.sluice.jobs;
 
 import java.nio.charset.StandardCharsets;
+import java.util.Map;
 import java.util.Set;
 
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
@@ -8,6 +9,7 @@ import org.apache.flink.api.common.serialization.Encoder;
 import org.apache.flink.api.common.typeinfo.Types;
 import org.apache.flink.api.connector.source.util.ratelimit.RateLimiterStrategy;
 import org.apache.flink.api.java.tuple.Tuple3;
+import org.apache.flink.configuration.Configuration;
 import org.apache.flink.connector.datagen.source.DataGeneratorSource;
 import org.apache.flink.connector.file.sink.FileSink;
 import org.apache.flink.core.fs.Path;
@@ -32,6 +34,10 @@ import org.apache.flink.streaming.api.functions.sink.filesystem.rollingpolicies.
  *   <li>{@code --fail-in-main}, {@code --fail-after-seconds N} (an operator throws N s after this attempt started).
  *   <li>{@code --incompatible-state}: the counting operator gets another uid, so that Flink refuses an older savepoint
  *       unless allowNonRestoredState is set; then the counts are wrong, as they should be.
+ *   <li>{@code --poison N}: the counting operator throws at each number from N on, in every attempt.
+ *   <li>{@code --fail-in-close}: it throws when it is closed, which a stop-with-savepoint does behind the savepoint.
+ *   <li>{@code --checkpoints DIR}: main() overrides the checkpoint directory, which the platform owns.
+ *   <li>{@code --extra-state}: one more operator with state, so that a job without it can't restore what this one leaves.
  * </ul>
  *
  * The version column is the jar's {@code Implementation-Version}: counter-v1.jar and counter-v2.jar hold the same classes.
@@ -42,8 +48,8 @@ public final class Counter {
     public static void main(String[] args) throws Exception {
         Arguments a = new Arguments(
                 args,
-                Set.of("output", "trace", "rate", "count", "keys", "max-parallelism", "state-bytes", "fail-after-seconds"),
-                Set.of("fail-in-main", "incompatible-state"));
+                Set.of("output", "trace", "rate", "count", "keys", "max-parallelism", "state-bytes", "fail-after-seconds", "poison", "checkpoints"),
+                Set.of("fail-in-main", "incompatible-state", "fail-in-close", "extra-state"));
         if (a.flag("fail-in-main")) {
             throw new IllegalStateException("this job fails in main, as asked by --fail-in-main");
         }
@@ -57,9 +63,18 @@ public final class Counter {
         env.setMaxParallelism((int) a.number("max-parallelism", 128, 1));
         // The trace measures pauses: with the default of 100 ms records cross the network in bursts, 100 ms apart.
         env.setBufferTimeout(5);
-        SingleOutputStreamOperator<Tuple3<Long, Long, Long>> counted = numbers(env, a)
+        if (a.flag("checkpoints")) {
+            env.configure(
+                    Configuration.fromMap(Map.of("execution.checkpointing.dir", a.text("checkpoints"))),
+                    Counter.class.getClassLoader());
+        }
+        SingleOutputStreamOperator<Long> numbers = numbers(env, a);
+        if (a.flag("extra-state")) {
+            numbers = tallied(numbers, true, "extra");
+        }
+        SingleOutputStreamOperator<Tuple3<Long, Long, Long>> counted = numbers
                 .keyBy(number -> number % keys, Types.LONG)
-                .process(new Count(keys, a.number("state-bytes", 0, 0), a.number("fail-after-seconds", 0, 0)))
+                .process(new Count(keys, a.number("state-bytes", 0, 0), a))
                 .returns(Types.TUPLE(Types.LONG, Types.LONG, Types.LONG))
                 .uid(a.flag("incompatible-state") ? "count-incompatible" : "count")
                 .name("count");
@@ -78,16 +93,20 @@ public final class Counter {
                 a.number("count", Long.MAX_VALUE, 1),
                 RateLimiterStrategy.perSecond(a.number("rate", 1000, 1)),
                 Types.LONG);
-        return env.fromSource(source, WatermarkStrategy.noWatermarks(), "numbers", Types.LONG)
+        SingleOutputStreamOperator<Long> numbers = env.fromSource(source, WatermarkStrategy.noWatermarks(), "numbers", Types.LONG)
                 .setParallelism(1)
                 .setMaxParallelism(1)
-                .uid("numbers")
-                .map(new Tally())
+                .uid("numbers");
+        return tallied(numbers, false, "tally");
+    }
+
+    private static SingleOutputStreamOperator<Long> tallied(SingleOutputStreamOperator<Long> numbers, boolean late, String uid) {
+        return numbers.map(new Tally(late))
                 .returns(Types.LONG)
                 .setParallelism(1)
                 .setMaxParallelism(1)
-                .uid("tally")
-                .name("tally");
+                .uid(uid)
+                .name(uid);
     }
 
     private static FileSink<Tuple3<Long, Long, Long>> output(Path directory, String version) {
