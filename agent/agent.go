@@ -12,6 +12,7 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -36,8 +37,9 @@ var Version = "dev"
 // Config is all that an agent needs; Load makes one inside a pod.
 type Config struct {
 	Assignment agentapi.Assignment
-	Token      string // that callers must show
-	PodUID     string // of the agent's own pod
+	Token      string      // that callers must show
+	Flink      *tls.Config // the key to the JobManager; nil for a Flink without TLS
+	PodUID     string      // of the agent's own pod
 	Leases     coordination.LeasesGetter
 	Pods       core.PodsGetter
 	Log        *slog.Logger
@@ -82,7 +84,7 @@ func New(config Config) (*Agent, error) {
 	agent := &Agent{
 		config:   config,
 		log:      config.Log.With("job", a.Tenant+"/"+a.Job, "generation", a.Generation),
-		flink:    flink.New(a.JobManagerURL, flink.NewTransport()),
+		flink:    flink.New(a.JobManagerURL, flink.NewTransport(config.Flink)),
 		hdfs:     files,
 		leases:   lease.Client{API: config.Leases},
 		key:      lease.Key{Namespace: a.Namespace, Name: a.Job, JobUID: a.JobUID},

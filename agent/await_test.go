@@ -47,7 +47,7 @@ func TestRunningMeansAtTargetParallelism(t *testing.T) {
 			})
 			server := httptest.NewServer(mux)
 			defer server.Close()
-			a := &Agent{flink: flink.New(server.URL, flink.NewTransport())}
+			a := &Agent{flink: flink.New(server.URL, flink.NewTransport(nil))}
 			waiting, err := a.missing(t.Context(), flink.Job{ID: "id", State: c.state, Vertices: c.vertices})
 			require.NoError(t, err)
 			require.Equal(t, c.want, waiting)

@@ -77,6 +77,7 @@ func newWorld(t *testing.T) *world {
 			JobManagerURL: env(t, "SLUICE_FLINK"), HDFSURI: w.uri, PrimerJar: env(t, "SLUICE_PRIMER"), Listen: "127.0.0.1:0",
 			HDFS: agentapi.HDFS{NameNodes: []string{env(t, "SLUICE_HDFS")}, User: "sluice"},
 		},
+		Flink: flinktest.Doors(),
 		Token: token, PodUID: "pod-of-the-agent", Scratch: t.TempDir(),
 	}
 	require.NoError(t, w.config.connect(cluster))
@@ -84,7 +85,7 @@ func newWorld(t *testing.T) *world {
 	w.lease = lease.Client{API: w.config.Leases}
 	require.NoError(t, w.lease.Create(t.Context(), w.key, nil))
 	t.Cleanup(func() { _ = w.config.Leases.Leases("default").Delete(context.Background(), name, meta.DeleteOptions{}) })
-	w.flink = flink.New(w.config.Assignment.JobManagerURL, flink.NewTransport())
+	w.flink = flink.New(w.config.Assignment.JobManagerURL, flink.NewTransport(flinktest.Doors()))
 
 	w.hdfs, err = hdfs.New(hdfs.Config{Addresses: w.config.Assignment.HDFS.NameNodes, User: "sluice"})
 	require.NoError(t, err)

@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -12,9 +14,10 @@ import (
 
 	"sluice/internal/agentapi"
 	"sluice/internal/failure"
+	"sluice/internal/pki"
 )
 
-// Load makes the Config of an agent inside its pod: assignment and token from
+// Load makes the Config of an agent inside its pod: assignment and keys from
 // mounted files, the pod's uid from the environment, Kubernetes by the pod's
 // service account.
 func Load(log *slog.Logger) (Config, error) {
@@ -26,9 +29,13 @@ func Load(log *slog.Logger) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	token, err := os.ReadFile(agentapi.TokenPath)
+	token, err := os.ReadFile(filepath.Join(agentapi.KeysPath, agentapi.TokenKey))
 	if err != nil {
 		return Config{}, failure.Wrap(failure.Invalid, err, "read the token")
+	}
+	flink, err := flinkDoor(agentapi.KeysPath)
+	if err != nil {
+		return Config{}, err
 	}
 	cluster, err := rest.InClusterConfig()
 	if err != nil {
@@ -37,10 +44,24 @@ func Load(log *slog.Logger) (Config, error) {
 	config := Config{
 		Assignment: assignment,
 		Token:      strings.TrimSpace(string(token)),
+		Flink:      flink,
 		PodUID:     os.Getenv("POD_UID"),
 		Log:        log,
 	}
 	return config, config.connect(cluster)
+}
+
+// flinkDoor opens the JobManager's REST, and no other's.
+func flinkDoor(directory string) (*tls.Config, error) {
+	own, err := pki.ReadPair(filepath.Join(directory, agentapi.FlinkClient), filepath.Join(directory, agentapi.FlinkClientKey))
+	if err != nil {
+		return nil, err
+	}
+	server, err := os.ReadFile(filepath.Join(directory, agentapi.FlinkServer)) //nolint:gosec // its own pod's
+	if err != nil {
+		return nil, failure.Wrap(failure.Invalid, err, "read the JobManager's certificate")
+	}
+	return pki.Pinned(own, server)
 }
 
 // connect makes the two typed clients that an agent uses; the whole clientset

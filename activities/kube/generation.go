@@ -19,6 +19,7 @@ import (
 	"sluice/internal/kube/answer"
 	"sluice/internal/lease"
 	"sluice/internal/manifest"
+	"sluice/internal/pki"
 )
 
 // ApplyGeneration makes or completes a generation's objects: 13 requests, 14
@@ -53,13 +54,13 @@ func (a *Activities) applyGeneration(ctx context.Context, in activities.Generati
 	if err != nil {
 		return out, failure.Wrap(failure.Invalid, err, "generation %d of %s can't be made", in.Generation, in.Identity.Ref)
 	}
-	token, err := randomToken()
+	keys, err := keysSecret(input, rootUID)
 	if err != nil {
 		return out, err
 	}
 	calls := a.applies(first)
 	calls = append(calls, func(ctx context.Context) error {
-		return a.cluster.CreateSecret(ctx, manifest.ManagerGeneration, keysSecret(input, rootUID, token))
+		return a.cluster.CreateSecret(ctx, manifest.ManagerGeneration, keys)
 	})
 	if err := parallel(ctx, calls); err != nil {
 		return out, err
@@ -284,16 +285,27 @@ func rootConfigMap(input manifest.Input) *core.ConfigMap {
 	}
 }
 
-func keysSecret(input manifest.Input, rootUID, token string) *core.Secret {
-	from := input.Keys(rootUID, token)
+// keysSecret holds new keys. Where the generation has its Secret already these
+// are thrown away: it keeps its first ones.
+func keysSecret(input manifest.Input, rootUID string) (*core.Secret, error) {
+	name := manifest.Of(input.Identity, input.Generation)
+	flink, err := pki.NewFlink(name.Root(), name.Service(manifest.JobManager))
+	if err != nil {
+		return nil, err
+	}
+	token, err := randomToken()
+	if err != nil {
+		return nil, err
+	}
+	from := input.Keys(rootUID, token, flink)
 	owner := from.OwnerReferences[0]
 	return &core.Secret{
 		ObjectMeta: meta.ObjectMeta{
 			Name: *from.Name, Namespace: *from.Namespace, Labels: from.Labels, Annotations: from.Annotations,
 			OwnerReferences: []meta.OwnerReference{{APIVersion: *owner.APIVersion, Kind: *owner.Kind, Name: *owner.Name, UID: *owner.UID}},
 		},
-		StringData: from.StringData, Immutable: from.Immutable,
-	}
+		Data: from.Data, Immutable: from.Immutable,
+	}, nil
 }
 
 func randomToken() (string, error) {

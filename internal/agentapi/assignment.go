@@ -12,10 +12,20 @@ import (
 // Where an agent finds what it needs in its pod.
 const (
 	AssignmentPath = "/etc/sluice/assignment.yaml"
-	TokenPath      = "/etc/sluice/keys/agent-token" //nolint:gosec // where it is, not what it is
-	TokenKey       = "agent-token"                  // in the generation's Secret
+	KeysPath       = "/etc/sluice/keys" // a directory
 	PrimerPath     = "/opt/sluice/primer.jar"
 )
+
+// Keys of the generation's Secret that its agent sees, as files of KeysPath.
+const (
+	TokenKey       = "agent-token"
+	FlinkServer    = "flink.crt"        // the certificate that the JobManager must show
+	FlinkClient    = "flink-client.crt" // the agent's own for the JobManager
+	FlinkClientKey = "flink-client.key"
+)
+
+// Keys lists them.
+var Keys = []string{TokenKey, FlinkServer, FlinkClient, FlinkClientKey}
 
 // Assignment tells an agent which generation of which job it serves. It is
 // rendered into the generation's ConfigMap; it holds no secret.
@@ -27,7 +37,7 @@ type Assignment struct {
 	Site          string `json:"site"`
 	Generation    int    `json:"generation"`
 	Parallelism   int    `json:"parallelism"`   // of the profile that the generation was made with
-	JobManagerURL string `json:"jobManagerURL"` // http://<job>-g<n>-jobmanager:8081
+	JobManagerURL string `json:"jobManagerURL"` // https://<job>-g<n>-jobmanager:8081
 	HDFS          HDFS   `json:"hdfs"`
 	HDFSURI       string `json:"hdfsURI"`       // hdfs://host:port, before the paths that Flink gets
 	PrimerJar     string `json:"primerJar"`     // default PrimerPath

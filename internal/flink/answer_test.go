@@ -87,7 +87,7 @@ func TestRootCause(t *testing.T) {
 func TestLost(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	defer server.Close()
-	client := New(server.URL, NewTransport())
+	client := New(server.URL, NewTransport(nil))
 	ctx := context.Background()
 	_, err := client.Job(ctx, "a")
 	require.Equal(t, failure.Unavailable, failure.CodeOf(err))
@@ -97,7 +97,7 @@ func TestLost(t *testing.T) {
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, listener.Close())
-	away := New("http://"+listener.Addr().String(), NewTransport())
+	away := New("http://"+listener.Addr().String(), NewTransport(nil))
 	require.Equal(t, failure.Unavailable, failure.CodeOf(away.Run(ctx, "j", Program{}, "a", "")), "it was never sent")
 }
 

@@ -8,6 +8,7 @@ package flink
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
@@ -19,9 +20,11 @@ import (
 	"sluice/internal/failure"
 )
 
-// NewTransport makes the transport that all clients of a process share.
-func NewTransport() *http.Transport {
+// NewTransport makes the transport that all clients of a process share; doors
+// holds the key to the JobManager, nil for one that speaks plain HTTP.
+func NewTransport(doors *tls.Config) *http.Transport {
 	return &http.Transport{
+		TLSClientConfig:     doors,
 		DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
 		MaxIdleConnsPerHost: 8,
 		IdleConnTimeout:     time.Minute,
@@ -34,7 +37,7 @@ type Client struct {
 	http *http.Client
 }
 
-// New makes a client for base, e.g. http://orders-g2-jobmanager:8081.
+// New makes a client for base, e.g. https://orders-g2-jobmanager:8081.
 func New(base string, transport http.RoundTripper) *Client {
 	return &Client{base: base, http: &http.Client{
 		Transport:     transport,

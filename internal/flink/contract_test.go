@@ -29,7 +29,7 @@ func TestAgainstFlink(t *testing.T) {
 		require.NotEmpty(t, os.Getenv(name), "set %s", name)
 		return os.Getenv(name)
 	}
-	client := flink.New(value("SLUICE_FLINK"), flink.NewTransport())
+	client := flink.New(value("SLUICE_FLINK"), flink.NewTransport(flinktest.Doors()))
 	overview, err := client.Overview(ctx)
 	require.NoError(t, err)
 	require.Positive(t, overview.SlotsFree)

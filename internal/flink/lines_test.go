@@ -47,7 +47,7 @@ func TestExceptionOfEachLine(t *testing.T) {
 			}
 			server := httptest.NewServer(mux)
 			defer server.Close()
-			cause, err := New(server.URL, NewTransport()).Exception(t.Context(), "8c")
+			cause, err := New(server.URL, NewTransport(nil)).Exception(t.Context(), "8c")
 			require.NoError(t, err)
 			require.Equal(t, c.want, cause)
 		})

@@ -17,7 +17,7 @@ func (in Input) assignment() (string, error) {
 		Site:          in.Identity.Site,
 		Generation:    in.Generation,
 		Parallelism:   in.Profile.Parallelism,
-		JobManagerURL: fmt.Sprintf("http://%s:%d", in.name().Service(JobManager), PortREST),
+		JobManagerURL: fmt.Sprintf("https://%s:%d", in.name().Service(JobManager), PortREST),
 		HDFS:          in.Platform.HDFS,
 		HDFSURI:       in.Platform.HDFSURI,
 		PrimerJar:     agentapi.PrimerPath,

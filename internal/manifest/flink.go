@@ -58,7 +58,7 @@ func (in Input) FlinkOptions() (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, part := range []map[string]string{in.addressOptions(), in.safetyOptions(), in.schedulerOptions(), speedOptions, memory} {
+	for _, part := range []map[string]string{in.addressOptions(), doorOptions(), in.safetyOptions(), in.schedulerOptions(), speedOptions, memory} {
 		maps.Copy(options, part)
 	}
 	return options, nil

@@ -3,6 +3,7 @@ package manifest
 import (
 	"fmt"
 	"math"
+	"path"
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -62,7 +63,7 @@ func (in Input) jobManagerCommand() ([]string, error) {
 		return nil, err
 	}
 	return java(memory.Heap, memory.Metaspace, processors(cpu),
-		"-cp", "/opt/flink/lib/*", jobManagerMain, "--configDir", flinkConf), nil
+		"-cp", "/opt/flink/lib/*", mainOf(JobManager), "--configDir", flinkConf), nil
 }
 
 func (in Input) taskManagerCommand() ([]string, error) {
@@ -76,11 +77,14 @@ func (in Input) taskManagerCommand() ([]string, error) {
 	}
 	return java(memory.Heap(), memory.Metaspace, processors(cpu),
 		"-XX:MaxDirectMemorySize="+strconv.Itoa(memory.Direct())+"m",
-		"-cp", "/opt/flink/lib/*", taskManagerMain, "--configDir", flinkConf,
+		"-cp", "/opt/flink/lib/*", mainOf(TaskManager), "--configDir", flinkConf,
 		"-D", "taskmanager.host=$(POD_IP)",
 		// So that Flink's list of TaskManagers and Kubernetes' list of pods are one.
 		"-D", "taskmanager.resource-id=$(POD_NAME)"), nil
 }
+
+// mainOf names the role's file of arguments, which begins with its main class.
+func mainOf(role Role) string { return "@" + path.Join(flinkKeys, argumentsFile(role)) }
 
 // cores reads a quantity such as "500m".
 func cores(quantity string) (float64, error) {

@@ -97,14 +97,3 @@ const (
 	RootRevision  = "revision" // digest
 	RootProfile   = "profile"  // digest
 )
-
-// Keys is the Secret; also made by create, so that a retry never changes the
-// token under a running agent. token comes from the caller's random source.
-func (in Input) Keys(rootUID, token string) *core.SecretApplyConfiguration {
-	return core.Secret(in.name().Keys(), in.Identity.Namespace).
-		WithLabels(in.labels("keys")).
-		WithAnnotations(in.annotations()).
-		WithOwnerReferences(in.owner(rootUID)).
-		WithImmutable(true).
-		WithStringData(map[string]string{agentapi.TokenKey: token})
-}

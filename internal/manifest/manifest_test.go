@@ -12,6 +12,7 @@ import (
 
 	"sluice/internal/agentapi"
 	"sluice/internal/job"
+	"sluice/internal/pki"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -57,6 +58,12 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// sampleKeys stand for what is random.
+var sampleKeys = pki.Flink{
+	Password: "password", Internal: []byte("internal"), REST: []byte("rest"), RESTTrust: []byte("trust"),
+	Client: pki.Pair{Certificate: []byte("client"), Key: []byte("client's key")}, Server: []byte("server"),
+}
+
 func render(t *testing.T, in Input) string {
 	t.Helper()
 	const root = "00000000-0000-0000-0000-000000000007"
@@ -68,7 +75,7 @@ func render(t *testing.T, in Input) string {
 	require.NoError(t, err)
 	var documents []string
 	for _, object := range []any{
-		in.Root(), in.ServiceAccount(), in.AccessRole(), in.AccessBinding(), in.Keys(root, "random"), config,
+		in.Root(), in.ServiceAccount(), in.AccessRole(), in.AccessBinding(), in.Keys(root, "random", sampleKeys), config,
 		in.JobManagerService(root), in.ClientService(root), jobManager, in.AgentDeployment(root), in.JobManagerBudget(root), taskManager,
 	} {
 		text, err := yaml.Marshal(object)
@@ -96,7 +103,7 @@ func TestAssignmentIsTheAgents(t *testing.T) {
 	read, err := agentapi.ParseAssignment([]byte(text))
 	require.NoError(t, err)
 	require.Equal(t, 7, read.Generation)
-	require.Equal(t, "http://orders-g7-jobmanager:8081", read.JobManagerURL)
+	require.Equal(t, "https://orders-g7-jobmanager:8081", read.JobManagerURL)
 	require.Equal(t, "http://orders-g7-client.shop.svc:8480", agentapi.ServiceURL(sample().Identity, 7))
 	require.Equal(t, "orders-g7-client", Of(sample().Identity, 7).Service(Client))
 }
@@ -132,11 +139,33 @@ func TestPodsThatRunUserCode(t *testing.T) {
 		require.Contains(t, string(text), "- "+ProofFinalizer)
 		require.NotContains(t, string(text), "livenessProbe")
 		require.NotContains(t, string(text), "serviceAccountName")
-		require.NotContains(t, string(text), "-keys")
+		require.NotContains(t, string(text), agentapi.TokenKey)
+		require.NotContains(t, string(text), agentapi.FlinkClientKey)
 	}
+	text, err := yaml.Marshal(taskManager)
+	require.NoError(t, err)
+	require.NotContains(t, string(text), restStore, "a TaskManager has no key to the JobManager's REST")
 	agent, err := yaml.Marshal(in.AgentDeployment("u"))
 	require.NoError(t, err)
 	require.NotContains(t, string(agent), ProofFinalizer)
+}
+
+func TestPasswordStandsInTheSecretAlone(t *testing.T) {
+	in := sample()
+	config, err := in.Config("u")
+	require.NoError(t, err)
+	jobManager, err := in.JobManagerDeployment("u")
+	require.NoError(t, err)
+	taskManager, err := in.TaskManagerDeployment("u")
+	require.NoError(t, err)
+	for _, object := range []any{in.Root(), config, jobManager, taskManager, in.AgentDeployment("u")} {
+		text, err := yaml.Marshal(object)
+		require.NoError(t, err)
+		require.NotContains(t, string(text), "password")
+	}
+	for key, value := range in.Keys("u", "", sampleKeys).Data {
+		require.Equal(t, strings.HasSuffix(key, ".args"), strings.Contains(string(value), sampleKeys.Password), key)
+	}
 }
 
 func TestCheck(t *testing.T) {

@@ -3,7 +3,6 @@ package manifest
 import (
 	"fmt"
 	"path"
-	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -46,7 +45,7 @@ func (in Input) AgentDeployment(rootUID string) *apps.DeploymentApplyConfigurati
 			in.agentFiles(),
 			emptyDirectory("tmp")).
 		WithContainers(in.container(container))
-	spec.SecurityContext.WithFSGroup(agentUser) // the token's file is for its group
+	spec.SecurityContext.WithFSGroup(agentUser) // the keys' files are for its group
 	return in.deployment(rootUID, Client, 1, spec, nil)
 }
 
@@ -61,7 +60,7 @@ func (in Input) JobManagerDeployment(rootUID string) (*apps.DeploymentApplyConfi
 	}
 	container := in.flink(JobManager, command, in.Profile.JobManager.CPU, in.Profile.JobManager.MemoryMiB, "rest").
 		WithPorts(named("rest", PortREST), named("rpc", PortRPC), named("blob", PortBlob))
-	return in.deployment(rootUID, JobManager, 1, in.flinkPod(container), []string{ProofFinalizer}), nil
+	return in.deployment(rootUID, JobManager, 1, in.flinkPod(JobManager, container), []string{ProofFinalizer}), nil
 }
 
 // TaskManagerDeployment is the generation's workers. Nothing restarts a slow
@@ -74,7 +73,7 @@ func (in Input) TaskManagerDeployment(rootUID string) (*apps.DeploymentApplyConf
 	// The data plane's port is the last that a TaskManager opens.
 	container := in.flink(TaskManager, command, in.Profile.TaskManager.CPU, in.Profile.TaskManager.MemoryMiB, "data").
 		WithPorts(named("data", portData), named("rpc", portWorker))
-	return in.deployment(rootUID, TaskManager, int32(in.Profile.TaskManager.Replicas), in.flinkPod(container), []string{ProofFinalizer}), nil
+	return in.deployment(rootUID, TaskManager, int32(in.Profile.TaskManager.Replicas), in.flinkPod(TaskManager, container), []string{ProofFinalizer}), nil
 }
 
 func (in Input) deployment(rootUID string, role Role, replicas int32, spec *core.PodSpecApplyConfiguration, finalizers []string) *apps.DeploymentApplyConfiguration {
@@ -105,12 +104,14 @@ func pod(user int64) *core.PodSpecApplyConfiguration {
 			WithSeccompProfile(core.SeccompProfile().WithType(corev1.SeccompProfileTypeRuntimeDefault)))
 }
 
-func (in Input) flinkPod(container *core.ContainerApplyConfiguration) *core.PodSpecApplyConfiguration {
-	return pod(flinkUser).
+func (in Input) flinkPod(role Role, container *core.ContainerApplyConfiguration) *core.PodSpecApplyConfiguration {
+	spec := pod(flinkUser).
 		WithAutomountServiceAccountToken(false). // it runs user code
 		WithTerminationGracePeriodSeconds(2).    // nothing to save: state is in the snapshot by now or lost anyway
-		WithVolumes(in.configVolume("config", flinkFile, log4jFile), emptyDirectory("tmp")).
+		WithVolumes(in.configVolume("config", flinkFile, log4jFile), in.keysOf(role), emptyDirectory("tmp")).
 		WithContainers(container)
+	spec.SecurityContext.WithFSGroup(flinkUser) // the keys' files are for its group
+	return spec
 }
 
 // flink is a container of the engine. Memory is limited to what the JVM was
@@ -132,7 +133,7 @@ func (in Input) flink(role Role, command []string, cpu string, memoryMiB int, re
 		// tcpSocket: with mutual TLS a kubelet's httpGet has no certificate.
 		WithStartupProbe(connects(readyPort).WithFailureThreshold(300)).
 		WithReadinessProbe(connects(readyPort).WithFailureThreshold(5)).
-		WithVolumeMounts(mount("config", flinkConf).WithReadOnly(true), mount("tmp", tmp)))
+		WithVolumeMounts(mount("config", flinkConf).WithReadOnly(true), mount("keys", flinkKeys).WithReadOnly(true), mount("tmp", tmp)))
 }
 
 func (in Input) container(c *core.ContainerApplyConfiguration) *core.ContainerApplyConfiguration {
@@ -153,19 +154,6 @@ func (in Input) configVolume(name string, keys ...string) *core.VolumeApplyConfi
 		source.WithItems(core.KeyToPath().WithKey(key).WithPath(key))
 	}
 	return core.Volume().WithName(name).WithConfigMap(source)
-}
-
-// agentFiles is assignment and token as one directory, where agentapi says.
-func (in Input) agentFiles() *core.VolumeApplyConfiguration {
-	//nolint:gocritic // the prefix is computed, the constant is what it is cut from
-	token := strings.TrimPrefix(agentapi.TokenPath, path.Dir(agentapi.AssignmentPath)+"/")
-	return core.Volume().WithName("files").WithProjected(core.ProjectedVolumeSource().
-		WithDefaultMode(0o440).
-		WithSources(
-			core.VolumeProjection().WithConfigMap(core.ConfigMapProjection().WithName(in.name().Config()).
-				WithItems(core.KeyToPath().WithKey(assignmentFile).WithPath(path.Base(agentapi.AssignmentPath)))),
-			core.VolumeProjection().WithSecret(core.SecretProjection().WithName(in.name().Keys()).
-				WithItems(core.KeyToPath().WithKey(agentapi.TokenKey).WithPath(token)))))
 }
 
 func emptyDirectory(name string) *core.VolumeApplyConfiguration {

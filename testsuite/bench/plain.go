@@ -12,12 +12,15 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"sluice/internal/flink"
 	"sluice/internal/job"
 	"sluice/internal/kube"
 	"sluice/internal/manifest"
+	"sluice/internal/pki"
 )
 
 // Plain upgrades one job by bare calls.
@@ -35,6 +38,7 @@ type Plain struct {
 	jobID      string
 	root       string
 	rootUID    string
+	keys       pki.Flink
 }
 
 // NewPlain makes a plain job; its uid is its own.
@@ -152,6 +156,9 @@ func (p *Plain) apply(ctx context.Context, in manifest.Input, workers bool) erro
 	if err != nil {
 		return err
 	}
+	if err := p.makeKeys(ctx, in); err != nil {
+		return err
+	}
 	all := []kube.Object{config, in.JobManagerService(p.rootUID), jobManager}
 	if workers {
 		taskManager, err := in.TaskManagerDeployment(p.rootUID)
@@ -168,6 +175,21 @@ func (p *Plain) apply(ctx context.Context, in manifest.Input, workers bool) erro
 	return nil
 }
 
+func (p *Plain) makeKeys(ctx context.Context, in manifest.Input) error {
+	var err error
+	name := manifest.Of(p.Identity, in.Generation)
+	if p.keys, err = pki.NewFlink(name.Root(), name.Service(manifest.JobManager)); err != nil {
+		return err
+	}
+	return p.Cluster.CreateSecret(ctx, manifest.ManagerGeneration, &core.Secret{
+		ObjectMeta: meta.ObjectMeta{
+			Name: name.Keys(), Namespace: p.Identity.Namespace,
+			OwnerReferences: []meta.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: p.root, UID: types.UID(p.rootUID)}},
+		},
+		Data: in.Keys(p.rootUID, "", p.keys).Data,
+	})
+}
+
 func (p *Plain) connect(ctx context.Context, name manifest.Name) (*flink.Client, error) {
 	pods, err := p.Cluster.CoreV1().Pods(p.Identity.Namespace).List(ctx, meta.ListOptions{
 		LabelSelector: meta.FormatLabelSelector(&meta.LabelSelector{MatchLabels: manifest.Selector(name, manifest.JobManager)}),
@@ -178,7 +200,12 @@ func (p *Plain) connect(ctx context.Context, name manifest.Name) (*flink.Client,
 	if len(pods.Items) != 1 {
 		return nil, fmt.Errorf("%d JobManager pods of %s", len(pods.Items), name.Root())
 	}
-	client := flink.New(fmt.Sprintf("http://%s:8081", pods.Items[0].Status.PodIP), flink.NewTransport())
+	doors, err := pki.Pinned(p.keys.Client, p.keys.Server)
+	if err != nil {
+		return nil, err
+	}
+	doors.ServerName = name.Service(manifest.JobManager)
+	client := flink.New(fmt.Sprintf("https://%s:8081", pods.Items[0].Status.PodIP), flink.NewTransport(doors))
 	return client, until(ctx, func() (bool, error) {
 		_, err := client.Overview(ctx)
 		return err == nil, nil

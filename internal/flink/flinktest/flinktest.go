@@ -1,15 +1,16 @@
 // Package flinktest gives contract tests a real Flink session cluster: the one
 // at SLUICE_FLINK, or one JobManager and one TaskManager of two slots in plain
 // JVMs on loopback, from the jars that the stack has downloaded: those of 1.20, or
-// of the line that SLUICE_FLINK_LINE names. Tests only.
+// of the line that SLUICE_FLINK_LINE names. Its doors are locked as a generation's
+// are. Tests only.
 package flinktest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"sluice/internal/flink"
+	"sluice/internal/pki"
 )
 
 // Main is a TestMain: it sets SLUICE_FLINK, and SLUICE_PRIMER and SLUICE_JOB_JAR
@@ -57,6 +59,11 @@ func run(m *testing.M, top string) (int, error) {
 	return m.Run(), nil
 }
 
+// Doors is the key to the Flink that Main started, nil for the one at SLUICE_FLINK.
+func Doors() *tls.Config { return doors.Clone() }
+
+var doors *tls.Config
+
 type cluster struct {
 	directory string
 	url       string
@@ -89,7 +96,43 @@ restart-strategy.type: fixed-delay
 restart-strategy.fixed-delay.attempts: 2
 restart-strategy.fixed-delay.delay: 200 ms
 flink.hadoop.dfs.client.block.write.locateFollowingBlock.initial.delay.ms: "10"
+%[7]s`
+
+// locks are a generation's doorOptions (internal/manifest), and its passwords.
+const locks = `
+security.ssl.internal.enabled: true
+security.ssl.internal.keystore: %[1]s/internal.p12
+security.ssl.internal.truststore: %[1]s/internal.p12
+security.ssl.internal.keystore-password: %[2]s
+security.ssl.internal.key-password: %[2]s
+security.ssl.internal.truststore-password: %[2]s
+security.ssl.rest.enabled: true
+security.ssl.rest.authentication-enabled: true
+security.ssl.rest.keystore: %[1]s/rest.p12
+security.ssl.rest.truststore: %[1]s/rest-trust.p12
+security.ssl.rest.keystore-password: %[2]s
+security.ssl.rest.key-password: %[2]s
+security.ssl.rest.truststore-password: %[2]s
+security.ssl.algorithms: TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
+taskmanager.data.ssl.enabled: false
 `
+
+// lock makes the keys, and what config.yaml says of them.
+func (c *cluster) lock() (string, error) {
+	keys, err := pki.NewFlink("flinktest", "localhost")
+	if err != nil {
+		return "", err
+	}
+	if doors, err = pki.Pinned(keys.Client, keys.Server); err != nil {
+		return "", err
+	}
+	for name, store := range map[string][]byte{"internal.p12": keys.Internal, "rest.p12": keys.REST, "rest-trust.p12": keys.RESTTrust} {
+		if err := os.WriteFile(filepath.Join(c.directory, name), store, 0o600); err != nil {
+			return "", err
+		}
+	}
+	return fmt.Sprintf(locks, c.directory, keys.Password), nil
+}
 
 const defaultLine = "1.20"
 
@@ -132,11 +175,15 @@ func start() (*cluster, error) {
 	if err != nil {
 		return c, err
 	}
-	c.url = fmt.Sprintf("http://127.0.0.1:%d", rest)
+	locks, err := c.lock()
+	if err != nil {
+		return c, err
+	}
+	c.url = fmt.Sprintf("https://localhost:%d", rest)
 	err = errors.Join(
 		os.Mkdir(filepath.Join(c.directory, "tmp"), 0o700),
 		os.Mkdir(filepath.Join(c.directory, "upload"), 0o700),
-		os.WriteFile(filepath.Join(c.directory, "config.yaml"), fmt.Appendf(nil, config, rest, rpc, c.directory, os.Getenv("SLUICE_HDFS"), rescale, wait), 0o600), //nolint:gosec // a directory of our own making
+		os.WriteFile(filepath.Join(c.directory, "config.yaml"), fmt.Appendf(nil, config, rest, rpc, c.directory, os.Getenv("SLUICE_HDFS"), rescale, wait, locks), 0o600), //nolint:gosec // a directory of our own making
 		os.WriteFile(filepath.Join(c.directory, "log4j.properties"), []byte(logging), 0o600),
 		c.jvm("jobmanager", classpath, "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint", "-Djobmanager.memory.heap.size=256m",
 			"-Djobmanager.memory.off-heap.size=64m", "-Djobmanager.memory.jvm-metaspace.size=192m", "-Djobmanager.memory.jvm-overhead.min=64m", "-Djobmanager.memory.jvm-overhead.max=64m"),
@@ -191,7 +238,7 @@ func freePort() (int, error) {
 
 func (c *cluster) jvm(name, classpath, main string, options ...string) error {
 	arguments := []string{
-		"-Xmx256m", "-XX:MaxMetaspaceSize=192m", "-XX:MaxDirectMemorySize=128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+		"-Xmx256m", "-// line that SLUICE_FLINK_LINE names. Tests only.:MaxMetaspaceSize=192m", "-// line that SLUICE_FLINK_LINE names. Tests only.:MaxDirectMemorySize=128m", "-// line that SLUICE_FLINK_LINE names. Tests only.:+UseSerialGC", "-// line that SLUICE_FLINK_LINE names. Tests only.:TieredStopAtLevel=1",
 		"-Dlog4j.configurationFile=file:" + filepath.Join(c.directory, "log4j.properties"),
 	}
 	for _, opened := range []string{"java.lang", "java.net", "java.io", "java.nio", "sun.nio.ch", "java.lang.reflect", "java.text", "java.time", "java.util", "java.util.concurrent", "java.util.concurrent.atomic", "java.util.concurrent.locks"} {
@@ -215,7 +262,7 @@ func (c *cluster) jvm(name, classpath, main string, options ...string) error {
 }
 
 func (c *cluster) ready() error {
-	client := flink.New(c.url, http.DefaultTransport)
+	client := flink.New(c.url, flink.NewTransport(doors))
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	for tick := time.NewTicker(100 * time.Millisecond); ; {
