@@ -37,7 +37,7 @@ var Version = "dev"
 // Config is all that an agent needs; Load makes one inside a pod.
 type Config struct {
 	Assignment agentapi.Assignment
-	Token      string      // that callers must show
+	Doors      *tls.Config // its own certificate, and whom it lets in (pki.Server)
 	Flink      *tls.Config // the key to the JobManager; nil for a Flink without TLS
 	PodUID     string      // of the agent's own pod
 	Leases     coordination.LeasesGetter
@@ -66,8 +66,8 @@ type Agent struct {
 
 // New checks the configuration and begins to listen; it connects to nothing.
 func New(config Config) (*Agent, error) {
-	if config.Token == "" || config.PodUID == "" {
-		return nil, failure.New(failure.Invalid, "the agent needs a token and the uid of its pod")
+	if config.Doors == nil || config.PodUID == "" {
+		return nil, failure.New(failure.Invalid, "the agent needs its keys and the uid of its pod")
 	}
 	if config.Log == nil {
 		config.Log = slog.Default()
@@ -115,11 +115,12 @@ func (a *Agent) Run(ctx context.Context) error {
 		ReadTimeout:       maxWait + 30*time.Second, // it runs on while a long poll is open
 		WriteTimeout:      maxWait + 30*time.Second,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug), // the kubelet's probe ends every handshake
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	a.log.InfoContext(ctx, "agent serves", "address", a.Address(), "version", Version)
-	err = server.Serve(a.listener)
+	err = server.Serve(tls.NewListener(a.listener, a.config.Doors))
 	a.commands.wait()
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil

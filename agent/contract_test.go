@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
@@ -30,6 +31,8 @@ import (
 	"sluice/internal/hdfs"
 	"sluice/internal/job"
 	"sluice/internal/lease"
+	"sluice/internal/pki"
+	"sluice/internal/pki/pkitest"
 )
 
 // TestMain starts the Flink that SLUICE_FLINK doesn't name.
@@ -41,10 +44,9 @@ func TestMain(m *testing.M) { flinktest.Main(m, "..") }
 // JobManager's pod is an object that no node runs: the test says which container
 // it claims to be.
 
-const token = "let-me-in"
-
 type world struct {
 	t         *testing.T
+	authority *pki.Authority
 	config    Config
 	address   string
 	stop      func()
@@ -77,9 +79,14 @@ func newWorld(t *testing.T) *world {
 			JobManagerURL: env(t, "SLUICE_FLINK"), HDFSURI: w.uri, PrimerJar: env(t, "SLUICE_PRIMER"), Listen: "127.0.0.1:0",
 			HDFS: agentapi.HDFS{NameNodes: []string{env(t, "SLUICE_HDFS")}, User: "sluice"},
 		},
-		Flink: flinktest.Doors(),
-		Token: token, PodUID: "pod-of-the-agent", Scratch: t.TempDir(),
+		Flink:  flinktest.Doors(),
+		PodUID: "pod-of-the-agent", Scratch: t.TempDir(),
 	}
+	w.authority = pkitest.Authority(t)
+	own, err := w.authority.Issue(pki.AgentOf(w.uid, 1), "127.0.0.1")
+	require.NoError(t, err)
+	w.config.Doors, err = pki.Server(own, w.authority.Trust(), pki.Worker)
+	require.NoError(t, err)
 	require.NoError(t, w.config.connect(cluster))
 	w.key = lease.Key{Namespace: "default", Name: name, JobUID: w.uid}
 	w.lease = lease.Client{API: w.config.Leases}
@@ -175,8 +182,16 @@ func (w *world) start() {
 	w.address = a.Address()
 }
 
+// client is the worker's.
+func (w *world) client() *agentapi.Client {
+	w.t.Helper()
+	doors, err := w.authority.Client(pki.Worker)
+	require.NoError(w.t, err)
+	return agentapi.NewClient(doors)
+}
+
 func (w *world) endpoint() agentapi.Endpoint {
-	return agentapi.Endpoint{URL: "http://" + w.address, Token: token}
+	return agentapi.Endpoint{URL: "https://" + w.address, JobUID: w.uid}
 }
 
 // begin is a new operation.
@@ -220,7 +235,7 @@ func run[Out any](w *world, c agentapi.Command) (Out, error) {
 	w.t.Helper()
 	started := time.Now()
 	var last string
-	out, err := agentapi.Run[Out](w.t.Context(), agentapi.NewClient(), w.endpoint(), c, func(s agentapi.Status) { last = s.Progress })
+	out, err := agentapi.Run[Out](w.t.Context(), w.client(), w.endpoint(), c, func(s agentapi.Status) { last = s.Progress })
 	w.t.Logf("%-12s %6d ms  %+v %v %s", c.Kind, time.Since(started).Milliseconds(), out, err, last)
 	return out, err
 }
@@ -388,7 +403,7 @@ func TestLife(t *testing.T) {
 	soak = w.command(agentapi.Soak, "soak")
 	soak.Soak = &agentapi.SoakIn{FlinkJobID: restored.FlinkJobID, Seconds: 1, Since: resumed.Traces}
 	must[agentapi.SoakOut](w, soak)
-	seen, err := agentapi.NewClient().State(t.Context(), w.endpoint())
+	seen, err := w.client().State(t.Context(), w.endpoint())
 	require.NoError(t, err)
 	require.Equal(t, flink.Running, seen.JobState)
 }
@@ -609,7 +624,7 @@ func TestIdleIsProven(t *testing.T) {
 		return s.Intend(lease.Intent{Epoch: 1, Generation: 1, Operation: w.operation, FlinkJobID: job.FlinkJobID(w.uid, 1), JobManagerPodUID: "p", JobManagerContainerID: "c"})
 	})
 	look := func() agentapi.State {
-		seen, err := agentapi.NewClient().State(t.Context(), w.endpoint())
+		seen, err := w.client().State(t.Context(), w.endpoint())
 		require.NoError(t, err)
 		return seen
 	}
@@ -635,7 +650,7 @@ func TestStateOfAFrozenJobManager(t *testing.T) {
 		defer close(held.release)
 	}
 	began := time.Now()
-	state, err := agentapi.NewClient().State(t.Context(), w.endpoint())
+	state, err := w.client().State(t.Context(), w.endpoint())
 	require.NoError(t, err)
 	require.Less(t, time.Since(began), 12*time.Second)
 	require.Equal(t, "UNKNOWN", state.JobState)
@@ -669,7 +684,7 @@ func TestAcknowledgeWaits(t *testing.T) {
 	prepare.Prepare = &agentapi.PrepareIn{Spec: w.spec(), Parallelism: 2, Try: 1, Tenant: "shop"}
 	prepared := make(chan error, 1)
 	go func() {
-		_, err := agentapi.Run[agentapi.PrepareOut](context.Background(), agentapi.NewClient(), w.endpoint(), prepare, nil)
+		_, err := agentapi.Run[agentapi.PrepareOut](context.Background(), w.client(), w.endpoint(), prepare, nil)
 		prepared <- err
 	}()
 	<-release.reached
@@ -678,7 +693,7 @@ func TestAcknowledgeWaits(t *testing.T) {
 	waiting := make(chan struct{})
 	go func() {
 		told := false
-		_, err := agentapi.Run[agentapi.AcknowledgeOut](context.Background(), agentapi.NewClient(), w.endpoint(), w.command(agentapi.Acknowledge, "ack"), func(s agentapi.Status) {
+		_, err := agentapi.Run[agentapi.AcknowledgeOut](context.Background(), w.client(), w.endpoint(), w.command(agentapi.Acknowledge, "ack"), func(s agentapi.Status) {
 			if !told && strings.Contains(s.Progress, prepare.ID) {
 				told = true
 				close(waiting)
@@ -696,14 +711,23 @@ func TestAcknowledgeWaits(t *testing.T) {
 
 func TestStrangersAreRefused(t *testing.T) {
 	w := newWorld(t)
-	for _, header := range []string{"", "Bearer", "Bearer ", "Bearer wrong", "Basic " + token} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.endpoint().URL+"/v1/state", nil)
-		require.NoError(t, err)
-		request.Header.Set("Authorization", header)
-		response, err := http.DefaultClient.Do(request)
-		require.NoError(t, err)
-		_ = response.Body.Close()
-		require.Equal(t, http.StatusUnauthorized, response.StatusCode, header)
-		require.Equal(t, "application/problem+json", response.Header.Get("Content-Type"))
+	call := func(doors *tls.Config, uid string) error {
+		client := agentapi.NewClient(doors)
+		_, err := client.State(t.Context(), agentapi.Endpoint{URL: w.endpoint().URL, JobUID: uid})
+		return err
 	}
+	worker, err := w.authority.Client(pki.Worker)
+	require.NoError(t, err)
+	require.NoError(t, call(worker, w.uid))
+	require.Equal(t, failure.Conflict, failure.CodeOf(call(worker, "01JD0000000000000000000OLD")), "another job of the same name")
+
+	other, err := w.authority.Client(pki.AgentOf(w.uid, 2))
+	require.NoError(t, err)
+	require.ErrorContains(t, call(other, w.uid), "tls: ", "another agent's certificate is the platform's too")
+	foreign, err := pkitest.Authority(t).Client(pki.Worker)
+	require.NoError(t, err)
+	foreign.RootCAs = worker.RootCAs
+	require.ErrorContains(t, call(foreign, w.uid), "tls: ")
+	none := &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: worker.RootCAs}
+	require.ErrorContains(t, call(none, w.uid), "tls: certificate required")
 }

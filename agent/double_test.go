@@ -13,6 +13,9 @@ import (
 
 	colinmarc "github.com/colinmarc/hdfs/v2"
 	"github.com/stretchr/testify/require"
+
+	"sluice/internal/flink"
+	"sluice/internal/flink/flinktest"
 )
 
 // rawHDFS is the library itself, to do what the platform's client never would.
@@ -49,6 +52,7 @@ func newLossy(t *testing.T, to string) *lossy {
 	require.NoError(t, err)
 	l := &lossy{}
 	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy.Transport = flink.NewTransport(flinktest.Doors())
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rule := l.take(r)
 		if rule == nil {

@@ -8,6 +8,6 @@ import (
 	"sluice/internal/effect"
 )
 
-// addFaults lets tests arm faults at the door of the effects; behind the token
-// as everything else.
+// addFaults lets tests arm faults at the door of the effects; behind the
+// handshake as everything else.
 func addFaults(mux *http.ServeMux) { mux.Handle("PUT /faults", effect.Handler()) }

@@ -2,13 +2,10 @@ package agent
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/json"
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"sluice/internal/agentapi"
@@ -31,7 +28,7 @@ func (a *Agent) handler() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, failure.New(failure.NotFound, "the agent has no %s %s", r.Method, r.URL.Path))
 	})
-	return declare(a.authenticate(mux))
+	return declare(a.mine(mux))
 }
 
 // declare says in every answer which protocol this agent speaks.
@@ -42,15 +39,12 @@ func declare(next http.Handler) http.Handler {
 	})
 }
 
-// authenticate lets only holders of the generation's token in. Digests are
-// compared, so the time taken tells neither content nor length.
-func (a *Agent) authenticate(next http.Handler) http.Handler {
-	want := sha256.Sum256([]byte(a.config.Token))
+// mine refuses callers that mean another job. Who they are the handshake has
+// proven: only the worker comes this far.
+func (a *Agent) mine(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		got := sha256.Sum256([]byte(token))
-		if !ok || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-			refuse(w, r, failure.New(failure.Unauthorized, "the agent asks for the token of its generation"))
+		if meant := r.Header.Get(agentapi.JobHeader); meant != a.config.Assignment.JobUID {
+			refuse(w, r, failure.New(failure.Conflict, "this agent serves job uid %s, not %q", a.config.Assignment.JobUID, meant))
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
@@ -29,9 +28,9 @@ func Load(log *slog.Logger) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	token, err := os.ReadFile(filepath.Join(agentapi.KeysPath, agentapi.TokenKey))
+	doors, err := ownDoor(agentapi.KeysPath)
 	if err != nil {
-		return Config{}, failure.Wrap(failure.Invalid, err, "read the token")
+		return Config{}, err
 	}
 	flink, err := flinkDoor(agentapi.KeysPath)
 	if err != nil {
@@ -43,12 +42,25 @@ func Load(log *slog.Logger) (Config, error) {
 	}
 	config := Config{
 		Assignment: assignment,
-		Token:      strings.TrimSpace(string(token)),
+		Doors:      doors,
 		Flink:      flink,
 		PodUID:     os.Getenv("POD_UID"),
 		Log:        log,
 	}
 	return config, config.connect(cluster)
+}
+
+// ownDoor lets the worker in.
+func ownDoor(directory string) (*tls.Config, error) {
+	own, err := pki.ReadPair(filepath.Join(directory, agentapi.AgentCertificate), filepath.Join(directory, agentapi.AgentKey))
+	if err != nil {
+		return nil, err
+	}
+	trust, err := os.ReadFile(filepath.Join(directory, agentapi.Trust)) //nolint:gosec // its own pod's
+	if err != nil {
+		return nil, failure.Wrap(failure.Invalid, err, "read whom to trust")
+	}
+	return pki.Server(own, trust, pki.Worker)
 }
 
 // flinkDoor opens the JobManager's REST, and no other's.

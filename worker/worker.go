@@ -31,6 +31,7 @@ import (
 	"sluice/internal/job"
 	"sluice/internal/kube"
 	"sluice/internal/observer"
+	"sluice/internal/pki"
 	"sluice/internal/store"
 	"sluice/internal/telemetry"
 	"sluice/internal/telemetry/ontemporal"
@@ -87,11 +88,19 @@ func New(ctx context.Context, c config.Worker, log *slog.Logger) (_ *Worker, err
 	if err = w.registerSearchAttributes(ctx); err != nil {
 		return nil, err
 	}
-	w.build(cluster)
+	authority, err := pki.LoadAuthority(c.Authority.CertificateFile, c.Authority.KeyFile, c.Authority.TrustFile)
+	if err != nil {
+		return nil, err
+	}
+	doors, err := authority.Client(pki.Worker)
+	if err != nil {
+		return nil, err
+	}
+	w.build(cluster, authority, agentapi.NewClient(doors))
 	return w, w.metrics.look(w.observer.Leads, w.temporal, c)
 }
 
-func (w *Worker) build(cluster *kube.Cluster) {
+func (w *Worker) build(cluster *kube.Cluster, authority *pki.Authority, agents *agentapi.Client) {
 	onFatal := func(err error) { w.fatal <- err }
 	shared := worker.Options{
 		Interceptors:                 []interceptor.WorkerInterceptor{&edge{log: w.log, metrics: w.metrics}},
@@ -106,9 +115,9 @@ func (w *Worker) build(cluster *kube.Cluster) {
 	(&record.Activities{Store: w.store, Namespaces: config.Namespaces(w.config.Tenants), FS: w.config.HDFS.FS()}).Register(w.flow)
 
 	w.site = worker.New(w.temporal, job.SiteQueue(w.config.Site), shared)
-	kubeActivities := kubeactivities.New(w.kubeConfig(), cluster)
+	kubeActivities := kubeactivities.New(w.kubeConfig(authority), cluster)
 	kubeActivities.Register(w.site)
-	agentactivities.New(agentapi.NewClient(), kubeActivities).Register(w.site)
+	agentactivities.New(agents, kubeActivities).Register(w.site)
 	hdfsactivities.New(w.hdfs).Register(w.site)
 
 	w.observer = observer.New(observer.Config{
@@ -121,12 +130,13 @@ func (w *Worker) build(cluster *kube.Cluster) {
 	}
 }
 
-func (w *Worker) kubeConfig() kubeactivities.Config {
+func (w *Worker) kubeConfig(authority *pki.Authority) kubeactivities.Config {
 	c := kubeactivities.Config{
 		Site: w.config.Site, AgentImage: w.config.AgentImage, HDFSURI: w.config.HDFS.FS(),
 		HDFS:    agentapi.HDFS{NameNodes: w.config.HDFS.NameNodes, User: w.config.HDFS.User},
 		Engines: map[job.Engine]string{}, Tenants: map[string]kubeactivities.Tenant{},
 		Collector: telemetry.Collector(),
+		Authority: authority,
 	}
 	for _, e := range w.config.Engines {
 		c.Engines[job.Engine{Name: e.Name, Version: e.Version}] = e.Image

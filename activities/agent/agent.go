@@ -15,10 +15,9 @@ import (
 	"sluice/internal/job"
 )
 
-// Endpoints finds the agent of a generation and the token that it asks for (from
-// the Secret <job>-g<n>-keys). The URL is agentapi.ServiceURL in a cluster.
+// Endpoints finds the agent of a generation, if it is one of this site's.
 type Endpoints interface {
-	Endpoint(ctx context.Context, identity job.Identity, generation int) (agentapi.Endpoint, error)
+	Endpoint(identity job.Identity, generation int) (agentapi.Endpoint, error)
 }
 
 // Activities of one site.
@@ -49,7 +48,7 @@ func (a *Activities) Register(registry activities.Registry) {
 
 // State reads an agent's view of its cluster.
 func (a *Activities) State(ctx context.Context, in activities.AgentIn) (agentapi.State, error) {
-	endpoint, err := a.endpoints.Endpoint(ctx, in.Identity, in.Generation)
+	endpoint, err := a.endpoints.Endpoint(in.Identity, in.Generation)
 	if err != nil {
 		return agentapi.State{}, err
 	}
@@ -63,7 +62,7 @@ func command[Out any](a *Activities, kind agentapi.Kind) func(context.Context, a
 			var none Out
 			return none, failure.New(failure.Internal, "a command %q for generation %d was sent as %q for generation %d", in.Command.Kind, in.Command.Generation, kind, in.Generation)
 		}
-		endpoint, err := a.endpoints.Endpoint(ctx, in.Identity, in.Generation)
+		endpoint, err := a.endpoints.Endpoint(in.Identity, in.Generation)
 		if err != nil {
 			var none Out
 			return none, err

@@ -21,7 +21,7 @@ import (
 
 type fixed agentapi.Endpoint
 
-func (f fixed) Endpoint(context.Context, job.Identity, int) (agentapi.Endpoint, error) {
+func (f fixed) Endpoint(job.Identity, int) (agentapi.Endpoint, error) {
 	return agentapi.Endpoint(f), nil
 }
 
@@ -48,7 +48,7 @@ func TestActivities(t *testing.T) {
 			mutex.Unlock()
 		}
 	})
-	New(agentapi.NewClient(), fixed{URL: server.URL}).Register(environment)
+	New(agentapi.NewClient(nil), fixed{URL: server.URL}).Register(environment)
 
 	in := activities.AgentIn{Generation: 2, Command: agentapi.Command{ID: "a", Kind: agentapi.Prepare, Generation: 2, Prepare: &agentapi.PrepareIn{}}}
 	value, err := environment.ExecuteActivity(activities.PrepareCluster.Name, in)
@@ -90,7 +90,7 @@ func TestFailureIsReturnedAsItWas(t *testing.T) {
 	defer server.Close()
 	var suite testsuite.WorkflowTestSuite
 	environment := suite.NewTestActivityEnvironment()
-	a := New(agentapi.NewClient(), fixed{URL: server.URL})
+	a := New(agentapi.NewClient(nil), fixed{URL: server.URL})
 	var seen error
 	environment.RegisterActivityWithOptions(func(ctx context.Context) error {
 		_, seen = command[agentapi.SoakOut](a, agentapi.Soak)(ctx, activities.AgentIn{Command: agentapi.Command{ID: "a", Kind: agentapi.Soak}})

@@ -25,6 +25,7 @@ import (
 	"sluice/internal/lease"
 	"sluice/internal/manifest"
 	"sluice/internal/observer"
+	"sluice/internal/pki/pkitest"
 	"sluice/internal/store"
 )
 
@@ -47,6 +48,7 @@ func given(t *testing.T) *fixture {
 		AgentImage: "sluice/agent:there-is-none", PullPolicy: "Never",
 		Tenants: map[string]Tenant{"shop": {Namespace: site.Namespace}},
 		HDFSURI: "hdfs://10.244.0.1:9000", HDFS: agentapi.HDFS{NameNodes: []string{"10.244.0.1:9000"}, User: "sluice"},
+		Authority: pkitest.Authority(t),
 	}, site.Worker)
 	return f
 }
@@ -178,16 +180,17 @@ func TestGeneration(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 12, f.Requests(), "API requests of a generation without TaskManagers")
 	require.Len(t, out.Objects, 11)
+	first, err := f.Admin.CoreV1().Secrets(f.Namespace).Get(ctx, "orders-g1-keys", meta.GetOptions{})
+	require.NoError(t, err)
 	again, err := f.ApplyGeneration(ctx, f.generation(true))
 	require.NoError(t, err)
 	require.EqualValues(t, 14, f.Requests(), "of a repeat (it reads the root) with TaskManagers")
 	require.Equal(t, out.RootUID, again.RootUID)
 	require.Contains(t, again.Objects, "Deployment/orders-g1-taskmanager")
 
-	first, err := f.Endpoint(ctx, f.identity, 1)
+	second, err := f.Admin.CoreV1().Secrets(f.Namespace).Get(ctx, "orders-g1-keys", meta.GetOptions{})
 	require.NoError(t, err)
-	require.Len(t, first.Token, 64)
-	require.Equal(t, "http://orders-g1-client."+f.Namespace+".svc:8480", first.URL)
+	require.Equal(t, first.Data, second.Data, "the keys are the first apply's")
 
 	// They really come up, as an ordinary user, on a read-only file system.
 	f.Requests()

@@ -2,8 +2,6 @@ package kube
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"sync"
 
@@ -12,6 +10,7 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"sluice/activities"
+	"sluice/internal/agentapi"
 	"sluice/internal/effect"
 	"sluice/internal/failure"
 	"sluice/internal/job"
@@ -54,7 +53,7 @@ func (a *Activities) applyGeneration(ctx context.Context, in activities.Generati
 	if err != nil {
 		return out, failure.Wrap(failure.Invalid, err, "generation %d of %s can't be made", in.Generation, in.Identity.Ref)
 	}
-	keys, err := keysSecret(input, rootUID)
+	keys, err := a.keysSecret(input, rootUID)
 	if err != nil {
 		return out, err
 	}
@@ -248,7 +247,6 @@ func (a *Activities) RemoveGeneration(ctx context.Context, in activities.Generat
 	}); err != nil {
 		return activities.None{}, err
 	}
-	a.forgetToken(in.Identity, in.Generation)
 	name := manifest.Of(in.Identity, in.Generation).Root()
 	root, err := a.readRoot(ctx, in.Identity, name)
 	if err != nil || root == nil {
@@ -287,17 +285,17 @@ func rootConfigMap(input manifest.Input) *core.ConfigMap {
 
 // keysSecret holds new keys. Where the generation has its Secret already these
 // are thrown away: it keeps its first ones.
-func keysSecret(input manifest.Input, rootUID string) (*core.Secret, error) {
+func (a *Activities) keysSecret(input manifest.Input, rootUID string) (*core.Secret, error) {
 	name := manifest.Of(input.Identity, input.Generation)
 	flink, err := pki.NewFlink(name.Root(), name.Service(manifest.JobManager))
 	if err != nil {
 		return nil, err
 	}
-	token, err := randomToken()
+	agent, err := a.config.Authority.Issue(pki.AgentOf(input.Identity.UID, input.Generation), agentapi.Host(input.Identity, input.Generation))
 	if err != nil {
 		return nil, err
 	}
-	from := input.Keys(rootUID, token, flink)
+	from := input.Keys(rootUID, manifest.Keys{Flink: flink, Agent: agent, Trust: a.config.Authority.Trust()})
 	owner := from.OwnerReferences[0]
 	return &core.Secret{
 		ObjectMeta: meta.ObjectMeta{
@@ -306,12 +304,4 @@ func keysSecret(input manifest.Input, rootUID string) (*core.Secret, error) {
 		},
 		Data: from.Data, Immutable: from.Immutable,
 	}, nil
-}
-
-func randomToken() (string, error) {
-	random := make([]byte, 32)
-	if _, err := rand.Read(random); err != nil {
-		return "", failure.Wrap(failure.Internal, err, "no randomness for a token")
-	}
-	return hex.EncodeToString(random), nil
 }

@@ -5,8 +5,6 @@
 package kube
 
 import (
-	"sync"
-
 	"sluice/activities"
 	"sluice/internal/agentapi"
 	"sluice/internal/failure"
@@ -14,6 +12,7 @@ import (
 	"sluice/internal/kube"
 	"sluice/internal/lease"
 	"sluice/internal/manifest"
+	"sluice/internal/pki"
 )
 
 // Config is what the activities need to know of their site.
@@ -30,6 +29,8 @@ type Config struct {
 	HDFS       agentapi.HDFS
 	PullPolicy string // "": Kubernetes decides
 	Collector  string // OTLP endpoint of the agents' traces; "": none
+	// Authority issues the agents' certificates.
+	Authority *pki.Authority
 }
 
 // Tenant is an owner of jobs at this site.
@@ -43,7 +44,6 @@ type Activities struct {
 	config  Config
 	cluster *kube.Cluster
 	lease   lease.Client
-	tokens  sync.Map // tokenKey → cachedToken
 }
 
 // New makes the activities of a site.

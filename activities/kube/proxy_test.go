@@ -29,7 +29,6 @@ func TestA404OfAProxyIsNoAnswer(t *testing.T) {
 		"ReserveGeneration": {nil, func(ctx context.Context, a *Activities) error { _, err := a.ReserveGeneration(ctx, in); return err }},
 		"RemoveGeneration":  {passes, func(ctx context.Context, a *Activities) error { _, err := a.RemoveGeneration(ctx, ref); return err }},
 		"ScaleDownWorkers":  {nil, func(ctx context.Context, a *Activities) error { _, err := a.ScaleDownWorkers(ctx, ref); return err }},
-		"Endpoint":          {nil, func(ctx context.Context, a *Activities) error { _, err := a.Endpoint(ctx, identity, 1); return err }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := New(Config{Site: "dc1", Tenants: map[string]Tenant{"shop": {Namespace: "shop"}}}, kubetest.Proxy(t, c.passes))

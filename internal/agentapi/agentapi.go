@@ -10,7 +10,9 @@
 //	GET /v1/state                    → 200 State
 //
 // Every answer carries its Protocol in the header ProtocolHeader (protocol.go).
-// Every request carries "Authorization: Bearer <token of the generation's Secret>".
+// Mutual TLS under the platform's authority: the agent lets the worker in, the
+// caller sees by the certificate that it is that generation's agent. Every request
+// names the job's uid (JobHeader); an agent of another job answers 409.
 // Errors are application/problem+json, the body of package failure/problem.
 package agentapi
 

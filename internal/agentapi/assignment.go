@@ -18,14 +18,16 @@ const (
 
 // Keys of the generation's Secret that its agent sees, as files of KeysPath.
 const (
-	TokenKey       = "agent-token"
-	FlinkServer    = "flink.crt"        // the certificate that the JobManager must show
-	FlinkClient    = "flink-client.crt" // the agent's own for the JobManager
-	FlinkClientKey = "flink-client.key"
+	AgentCertificate = "agent.crt" // issued by the platform's authority
+	AgentKey         = "agent.key"
+	Trust            = "ca.crt"           // who issues the certificates of those that may call
+	FlinkServer      = "flink.crt"        // the certificate that the JobManager must show
+	FlinkClient      = "flink-client.crt" // the agent's own for the JobManager
+	FlinkClientKey   = "flink-client.key"
 )
 
 // Keys lists them.
-var Keys = []string{TokenKey, FlinkServer, FlinkClient, FlinkClientKey}
+var Keys = []string{AgentCertificate, AgentKey, Trust, FlinkServer, FlinkClient, FlinkClientKey}
 
 // Assignment tells an agent which generation of which job it serves. It is
 // rendered into the generation's ConfigMap; it holds no secret.
@@ -81,7 +83,15 @@ func ParseAssignment(data []byte) (Assignment, error) {
 	return a, nil
 }
 
-// ServiceURL is where the agent of a generation listens.
-func ServiceURL(identity job.Identity, generation int) string {
-	return fmt.Sprintf("http://%s-g%d-client.%s.svc:%d", identity.Name, generation, identity.Namespace, Port)
+// EndpointOf is where the agent of a generation listens.
+func EndpointOf(identity job.Identity, generation int) Endpoint {
+	return Endpoint{
+		URL:    fmt.Sprintf("https://%s:%d", Host(identity, generation), Port),
+		JobUID: identity.UID,
+	}
+}
+
+// Host is the name in the certificate of a generation's agent.
+func Host(identity job.Identity, generation int) string {
+	return fmt.Sprintf("%s-g%d-client.%s.svc", identity.Name, generation, identity.Namespace)
 }

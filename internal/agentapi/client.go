@@ -3,6 +3,7 @@ package agentapi
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"io"
 	"net"
@@ -19,11 +20,15 @@ import (
 	"sluice/internal/failure/problem"
 )
 
-// Endpoint is one agent and the token that it asks for.
+// Endpoint is one agent.
 type Endpoint struct {
-	URL   string
-	Token string
+	URL    string
+	JobUID string // of the job that it is believed to serve
 }
+
+// JobHeader holds Endpoint.JobUID: a job that was deleted and made again has the
+// same names.
+const JobHeader = "Sluice-Job-Uid"
 
 // Client talks to agents. One client with one transport serves a whole process.
 type Client struct {
@@ -35,10 +40,12 @@ type Client struct {
 	Patience time.Duration
 }
 
-// NewClient makes a client with a transport of its own.
-func NewClient() *Client {
+// NewClient makes a client with a transport of its own; doors holds the caller's
+// certificate (pki.Authority.Client).
+func NewClient(doors *tls.Config) *Client {
 	return &Client{HTTP: &http.Client{
 		Transport: &http.Transport{
+			TLSClientConfig:     doors,
 			DialContext:         (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
 			MaxIdleConnsPerHost: 4,
 			IdleConnTimeout:     time.Minute,
@@ -156,7 +163,7 @@ func (c *Client) call(ctx context.Context, endpoint Endpoint, method, path strin
 	if err != nil {
 		return failure.Wrap(failure.Internal, err, "make a request to the agent")
 	}
-	request.Header.Set("Authorization", "Bearer "+endpoint.Token)
+	request.Header.Set(JobHeader, endpoint.JobUID)
 	otel.GetTextMapPropagator().Inject(ctx, propagation.HeaderCarrier(request.Header)) // the agent's spans belong to ours
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")

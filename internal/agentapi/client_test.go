@@ -20,7 +20,7 @@ func serve(t *testing.T, handle http.HandlerFunc) Endpoint {
 	t.Helper()
 	server := httptest.NewServer(handle)
 	t.Cleanup(server.Close)
-	return Endpoint{URL: server.URL, Token: "secret"}
+	return Endpoint{URL: server.URL, JobUID: "01J"}
 }
 
 func write(w http.ResponseWriter, status Status) { _ = json.NewEncoder(w).Encode(status) }
@@ -31,8 +31,8 @@ var command = Command{ID: "op-soak-1", Kind: Soak, Soak: &SoakIn{Seconds: 1}}
 func TestRunPutsAgain(t *testing.T) {
 	var puts, gets atomic.Int32
 	endpoint := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer secret" {
-			w.WriteHeader(http.StatusUnauthorized)
+		if r.Header.Get(JobHeader) != "01J" {
+			w.WriteHeader(http.StatusConflict)
 			return
 		}
 		switch {
@@ -46,7 +46,7 @@ func TestRunPutsAgain(t *testing.T) {
 		}
 	})
 	var seen []Phase
-	out, err := Run[SoakOut](t.Context(), NewClient(), endpoint, command, func(s Status) { seen = append(seen, s.Phase) })
+	out, err := Run[SoakOut](t.Context(), NewClient(nil), endpoint, command, func(s Status) { seen = append(seen, s.Phase) })
 	require.NoError(t, err)
 	require.Equal(t, int64(3), out.Restarts)
 	require.EqualValues(t, 2, puts.Load())
@@ -58,7 +58,7 @@ func TestRunReturnsTheCommandsFailure(t *testing.T) {
 	endpoint := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		write(w, Status{ID: command.ID, Phase: Failed, Version: 2, Failure: want})
 	})
-	_, err := Run[SoakOut](t.Context(), NewClient(), endpoint, command, nil)
+	_, err := Run[SoakOut](t.Context(), NewClient(nil), endpoint, command, nil)
 	require.Equal(t, want, failure.Of(err))
 }
 
@@ -66,14 +66,14 @@ func TestRunReturnsTheAgentsRefusal(t *testing.T) {
 	endpoint := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		_ = problem.Write(w, failure.New(failure.Conflict, "another body"), r.URL.Path)
 	})
-	_, err := Run[SoakOut](t.Context(), NewClient(), endpoint, command, nil)
+	_, err := Run[SoakOut](t.Context(), NewClient(nil), endpoint, command, nil)
 	require.Equal(t, failure.Conflict, failure.CodeOf(err))
 }
 
 // A proxy's 404 is not the agent's: it says nothing about the command.
 func TestRunDistrustsStrangers(t *testing.T) {
 	endpoint := serve(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no route", http.StatusNotFound) })
-	client := NewClient()
+	client := NewClient(nil)
 	client.Patience = time.Nanosecond
 	_, err := Run[SoakOut](t.Context(), client, endpoint, command, nil)
 	require.Equal(t, failure.Unavailable, failure.CodeOf(err))
@@ -82,14 +82,14 @@ func TestRunDistrustsStrangers(t *testing.T) {
 func TestRunEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := Run[SoakOut](ctx, NewClient(), Endpoint{URL: "http://127.0.0.1:1"}, command, nil)
+	_, err := Run[SoakOut](ctx, NewClient(nil), Endpoint{URL: "http://127.0.0.1:1"}, command, nil)
 	require.Equal(t, failure.Unavailable, failure.CodeOf(err))
 }
 
 func TestAssignment(t *testing.T) {
 	in := Assignment{
 		JobUID: "01J", Tenant: "shop", Job: "orders", Namespace: "shop", Site: "dc1", Generation: 7,
-		JobManagerURL: "http://orders-g7-jobmanager:8081", HDFSURI: "hdfs://nn:9000",
+		JobManagerURL: "https://orders-g7-jobmanager:8081", HDFSURI: "hdfs://nn:9000",
 		HDFS: HDFS{NameNodes: []string{"nn:9000"}, User: "sluice"},
 	}
 	data, err := in.YAML()
@@ -112,7 +112,7 @@ func TestAssignment(t *testing.T) {
 	require.Equal(t, failure.Invalid, failure.CodeOf(err))
 }
 
-func TestServiceURL(t *testing.T) {
+func TestEndpoint(t *testing.T) {
 	identity := job.Identity{Ref: job.Ref{Tenant: "shop", Name: "orders"}, Namespace: "tenant-shop"}
-	require.Equal(t, "http://orders-g7-client.tenant-shop.svc:8480", ServiceURL(identity, 7))
+	require.Equal(t, "https://orders-g7-client.tenant-shop.svc:8480", EndpointOf(identity, 7).URL)
 }

@@ -154,6 +154,12 @@ func (c Worker) check() error {
 	if c.AgentImage == "" {
 		found.add("agentImage", "is empty")
 	}
+	if c.Authority.CertificateFile == "" {
+		found.add("authority.certificateFile", "is empty")
+	}
+	if c.Authority.KeyFile == "" {
+		found.add("authority.keyFile", "is empty")
+	}
 	if c.KubernetesQPS <= 0 {
 		found.add("kubernetesQPS", "must be positive")
 	}

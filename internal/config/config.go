@@ -71,6 +71,14 @@ type Temporal struct {
 	Namespace string `koanf:"namespace"`
 }
 
+// Authority issues the certificates with which the platform's processes know each
+// other: PEM files of a Secret of type kubernetes.io/tls.
+type Authority struct {
+	CertificateFile string `koanf:"certificateFile"`
+	KeyFile         string `koanf:"keyFile"`
+	TrustFile       string `koanf:"trustFile"` // all that are trusted, while one follows another; "": certificateFile
+}
+
 // HDFS is the file system of the site.
 type HDFS struct {
 	NameNodes []string `koanf:"nameNodes"` // host:port
@@ -117,6 +125,7 @@ type Worker struct {
 	LogLevel      string        `koanf:"logLevel"`
 	KubernetesQPS float32       `koanf:"kubernetesQPS"`
 	Namespace     string        `koanf:"namespace"` // where the observer's Lease lies
+	Authority     Authority     `koanf:"authority"`
 	Database      Database      `koanf:"database"`
 	Temporal      Temporal      `koanf:"temporal"`
 	HDFS          HDFS          `koanf:"hdfs"`

@@ -30,6 +30,7 @@ engines: [{name: flink, version: 1.20.5}]
 const workerFile = `
 site: dc1
 agentImage: docker.io/sluice/agent
+authority: {certificateFile: /run/ca/tls.crt, keyFile: /run/ca/tls.key}
 database: {dsn: "u:hidden@tcp(h:3306)/d"}
 temporal: {address: "10.0.0.1:7233", namespace: sluice}
 hdfs: {nameNodes: ["10.0.0.1:8020"], user: sluice, group: flink}

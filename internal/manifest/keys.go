@@ -25,16 +25,26 @@ const (
 // argumentsFile of a role: see arguments.
 func argumentsFile(role Role) string { return string(role) + ".args" }
 
+// Keys are all of a generation's.
+type Keys struct {
+	Flink pki.Flink
+	Agent pki.Pair // the agent's, for its callers
+	Trust []byte   // PEM: who issues its callers' certificates
+}
+
 // Keys is the Secret; made by create, so that a retry never changes a key under
 // running processes: the first one's stay for the generation's life.
-func (in Input) Keys(rootUID, token string, flink pki.Flink) *core.SecretApplyConfiguration {
+func (in Input) Keys(rootUID string, keys Keys) *core.SecretApplyConfiguration {
+	flink := keys.Flink
 	return core.Secret(in.name().Keys(), in.Identity.Namespace).
 		WithLabels(in.labels("keys")).
 		WithAnnotations(in.annotations()).
 		WithOwnerReferences(in.owner(rootUID)).
 		WithImmutable(true).
 		WithData(map[string][]byte{
-			agentapi.TokenKey:          []byte(token),
+			agentapi.AgentCertificate:  keys.Agent.Certificate,
+			agentapi.AgentKey:          keys.Agent.Key,
+			agentapi.Trust:             keys.Trust,
 			agentapi.FlinkServer:       flink.Server,
 			agentapi.FlinkClient:       flink.Client.Certificate,
 			agentapi.FlinkClientKey:    flink.Client.Key,

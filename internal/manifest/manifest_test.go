@@ -59,9 +59,12 @@ func TestGolden(t *testing.T) {
 }
 
 // sampleKeys stand for what is random.
-var sampleKeys = pki.Flink{
-	Password: "password", Internal: []byte("internal"), REST: []byte("rest"), RESTTrust: []byte("trust"),
-	Client: pki.Pair{Certificate: []byte("client"), Key: []byte("client's key")}, Server: []byte("server"),
+var sampleKeys = Keys{
+	Flink: pki.Flink{
+		Password: "password", Internal: []byte("internal"), REST: []byte("rest"), RESTTrust: []byte("trust"),
+		Client: pki.Pair{Certificate: []byte("client"), Key: []byte("client's key")}, Server: []byte("server"),
+	},
+	Agent: pki.Pair{Certificate: []byte("agent"), Key: []byte("agent's key")}, Trust: []byte("authority"),
 }
 
 func render(t *testing.T, in Input) string {
@@ -75,7 +78,7 @@ func render(t *testing.T, in Input) string {
 	require.NoError(t, err)
 	var documents []string
 	for _, object := range []any{
-		in.Root(), in.ServiceAccount(), in.AccessRole(), in.AccessBinding(), in.Keys(root, "random", sampleKeys), config,
+		in.Root(), in.ServiceAccount(), in.AccessRole(), in.AccessBinding(), in.Keys(root, sampleKeys), config,
 		in.JobManagerService(root), in.ClientService(root), jobManager, in.AgentDeployment(root), in.JobManagerBudget(root), taskManager,
 	} {
 		text, err := yaml.Marshal(object)
@@ -104,7 +107,7 @@ func TestAssignmentIsTheAgents(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 7, read.Generation)
 	require.Equal(t, "https://orders-g7-jobmanager:8081", read.JobManagerURL)
-	require.Equal(t, "http://orders-g7-client.shop.svc:8480", agentapi.ServiceURL(sample().Identity, 7))
+	require.Equal(t, "orders-g7-client.shop.svc", agentapi.Host(sample().Identity, 7))
 	require.Equal(t, "orders-g7-client", Of(sample().Identity, 7).Service(Client))
 }
 
@@ -139,7 +142,7 @@ func TestPodsThatRunUserCode(t *testing.T) {
 		require.Contains(t, string(text), "- "+ProofFinalizer)
 		require.NotContains(t, string(text), "livenessProbe")
 		require.NotContains(t, string(text), "serviceAccountName")
-		require.NotContains(t, string(text), agentapi.TokenKey)
+		require.NotContains(t, string(text), agentapi.AgentKey)
 		require.NotContains(t, string(text), agentapi.FlinkClientKey)
 	}
 	text, err := yaml.Marshal(taskManager)
@@ -163,8 +166,8 @@ func TestPasswordStandsInTheSecretAlone(t *testing.T) {
 		require.NoError(t, err)
 		require.NotContains(t, string(text), "password")
 	}
-	for key, value := range in.Keys("u", "", sampleKeys).Data {
-		require.Equal(t, strings.HasSuffix(key, ".args"), strings.Contains(string(value), sampleKeys.Password), key)
+	for key, value := range in.Keys("u", sampleKeys).Data {
+		require.Equal(t, strings.HasSuffix(key, ".args"), strings.Contains(string(value), sampleKeys.Flink.Password), key)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net"
 	"net/url"
 	"time"
 
@@ -70,8 +71,14 @@ func (l leaf) template() (*x509.Certificate, error) {
 		NotAfter:              time.Now().Add(l.life),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           l.usage,
-		DNSNames:              l.hosts,
 		BasicConstraintsValid: true,
+	}
+	for _, host := range l.hosts {
+		if ip := net.ParseIP(host); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, host)
+		}
 	}
 	if l.identity != "" {
 		identity, err := url.Parse(string(l.identity))

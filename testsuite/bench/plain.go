@@ -186,7 +186,7 @@ func (p *Plain) makeKeys(ctx context.Context, in manifest.Input) error {
 			Name: name.Keys(), Namespace: p.Identity.Namespace,
 			OwnerReferences: []meta.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: p.root, UID: types.UID(p.rootUID)}},
 		},
-		Data: in.Keys(p.rootUID, "", p.keys).Data,
+		Data: in.Keys(p.rootUID, manifest.Keys{Flink: p.keys}).Data,
 	})
 }
 

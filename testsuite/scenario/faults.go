@@ -17,6 +17,7 @@ import (
 
 	"sluice/internal/agentapi"
 	"sluice/internal/job"
+	"sluice/internal/pki"
 	"sluice/testsuite/checker"
 	"sluice/workflows/upgrade"
 )
@@ -27,8 +28,6 @@ func (w *World) ArmAgent(generation int, effect, at, action string) {
 	w.T.Helper()
 	ctx := context.Background()
 	name := fmt.Sprintf("%s-g%d", w.Name, generation)
-	secret, err := w.Kube.CoreV1().Secrets(w.Tenant).Get(ctx, name+"-keys", meta.GetOptions{})
-	require.NoError(w.T, err)
 	service, err := w.Kube.CoreV1().Services(w.Tenant).Get(ctx, name+"-client", meta.GetOptions{})
 	require.NoError(w.T, err)
 	fault, err := json.Marshal(map[string]string{"effect": effect, "at": at, "action": action})
@@ -40,12 +39,17 @@ func (w *World) ArmAgent(generation int, effect, at, action string) {
 		require.NotEmpty(w.T, pods.Items)
 		host = pods.Items[0].Status.PodIP
 	}
-	url := fmt.Sprintf("http://%s:%d/faults", host, agentapi.Port)
+	url := fmt.Sprintf("https://%s:%d/faults", host, agentapi.Port)
+	doors, err := w.Authority().Client(pki.Worker)
+	require.NoError(w.T, err)
+	doors.ServerName = agentapi.Host(w.identity(), generation)
+	client := agentapi.NewClient(doors).HTTP
+	uid := w.UID()
 	w.Until("the agent takes the fault", 30*time.Second, func() bool {
 		request, err := http.NewRequestWithContext(ctx, http.MethodPut, url, bytes.NewReader(fault))
 		require.NoError(w.T, err)
-		request.Header.Set("Authorization", "Bearer "+string(secret.Data["agent-token"]))
-		response, err := http.DefaultClient.Do(request)
+		request.Header.Set(agentapi.JobHeader, uid)
+		response, err := client.Do(request)
 		if err != nil {
 			return false
 		}
@@ -53,6 +57,21 @@ func (w *World) ArmAgent(generation int, effect, at, action string) {
 		return response.StatusCode == http.StatusNoContent
 	})
 	w.Say("armed: %s %s %s in the agent of generation %d", action, at, effect, generation)
+}
+
+// Authority is the platform's, from its Secret: who has it can be the worker.
+func (w *World) Authority() *pki.Authority {
+	w.T.Helper()
+	secret, err := w.Kube.CoreV1().Secrets("sluice-system").Get(context.Background(), "sluice-authority", meta.GetOptions{})
+	require.NoError(w.T, err)
+	pair := pki.Pair{Certificate: secret.Data["tls.crt"], Key: secret.Data["tls.key"]}
+	authority, err := pki.NewAuthority(pair, pair.Certificate)
+	require.NoError(w.T, err)
+	return authority
+}
+
+func (w *World) identity() job.Identity {
+	return job.Identity{Ref: job.Ref{Tenant: w.Tenant, Name: w.Name}, Namespace: w.Tenant}
 }
 
 // Selector finds a role's pods of a generation.
