@@ -136,7 +136,7 @@ func (w *Worker) kubeConfig(authority *pki.Authority) kubeactivities.Config {
 		HDFS:    agentapi.HDFS{NameNodes: w.config.HDFS.NameNodes, User: w.config.HDFS.User},
 		Engines: map[job.Engine]string{}, Tenants: map[string]kubeactivities.Tenant{},
 		Collector: telemetry.Collector(),
-		Authority: authority,
+		Authority: authority, Namespace: w.config.Namespace, Monitoring: w.config.MonitoringNamespace,
 	}
 	for _, e := range w.config.Engines {
 		c.Engines[job.Engine{Name: e.Name, Version: e.Version}] = e.Image

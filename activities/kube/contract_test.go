@@ -48,7 +48,7 @@ func given(t *testing.T) *fixture {
 		AgentImage: "sluice/agent:there-is-none", PullPolicy: "Never",
 		Tenants: map[string]Tenant{"shop": {Namespace: site.Namespace}},
 		HDFSURI: "hdfs://10.244.0.1:9000", HDFS: agentapi.HDFS{NameNodes: []string{"10.244.0.1:9000"}, User: "sluice"},
-		Authority: pkitest.Authority(t),
+		Namespace: "sluice-system", Authority: pkitest.Authority(t),
 	}, site.Worker)
 	return f
 }
@@ -178,13 +178,13 @@ func TestGeneration(t *testing.T) {
 	f.Requests()
 	out, err := f.ApplyGeneration(ctx, f.generation(false))
 	require.NoError(t, err)
-	require.EqualValues(t, 12, f.Requests(), "API requests of a generation without TaskManagers")
-	require.Len(t, out.Objects, 11)
+	require.EqualValues(t, 15, f.Requests(), "API requests of a generation without TaskManagers")
+	require.Len(t, out.Objects, 14)
 	first, err := f.Admin.CoreV1().Secrets(f.Namespace).Get(ctx, "orders-g1-keys", meta.GetOptions{})
 	require.NoError(t, err)
 	again, err := f.ApplyGeneration(ctx, f.generation(true))
 	require.NoError(t, err)
-	require.EqualValues(t, 14, f.Requests(), "of a repeat (it reads the root) with TaskManagers")
+	require.EqualValues(t, 17, f.Requests(), "of a repeat (it reads the root) with TaskManagers")
 	require.Equal(t, out.RootUID, again.RootUID)
 	require.Contains(t, again.Objects, "Deployment/orders-g1-taskmanager")
 

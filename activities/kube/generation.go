@@ -21,13 +21,13 @@ import (
 	"sluice/internal/pki"
 )
 
-// ApplyGeneration makes or completes a generation's objects: 13 requests, 14
+// ApplyGeneration makes or completes a generation's objects: 15 requests, 16
 // with TaskManagers, in four rounds. A repeat makes the same objects again.
 //
 //  1. the root, by create (and a get if it is there)
 //  2. the Lease: a retired generation must not come back. Read after the root was
 //     made: whoever retires it later deletes a root that is already there
-//  3. what pods need to start: account, rights, configuration, keys, addresses
+//  3. what pods need to start: account, rights, configuration, keys, addresses, policies
 //  4. the Deployments, and what needs something of round 3
 func (a *Activities) ApplyGeneration(ctx context.Context, in activities.GenerationIn) (activities.GenerationOut, error) {
 	input, err := a.input(in)
@@ -95,6 +95,9 @@ func objects(input manifest.Input, rootUID string, workers bool) (first, second 
 		{manifest.ManagerGeneration, config},
 		{manifest.ManagerGeneration, input.JobManagerService(rootUID)},
 		{manifest.ManagerGeneration, input.ClientService(rootUID)},
+	}
+	for _, policy := range input.Policies(rootUID) {
+		first = append(first, managed{manifest.ManagerGeneration, policy})
 	}
 	second = []managed{
 		// After its role: Kubernetes looks at what a binding gives away.

@@ -29,6 +29,8 @@ type Config struct {
 	HDFS       agentapi.HDFS
 	PullPolicy string // "": Kubernetes decides
 	Collector  string // OTLP endpoint of the agents' traces; "": none
+	Namespace  string // the platform's own
+	Monitoring string // namespace that scrapes Flink's metrics; "": none does
 	// Authority issues the agents' certificates.
 	Authority *pki.Authority
 }
@@ -103,6 +105,7 @@ func (a *Activities) input(in activities.GenerationIn) (manifest.Input, error) {
 		Platform: manifest.Platform{
 			EngineImage: image, AgentImage: agent, PullPolicy: a.config.PullPolicy,
 			HDFSURI: a.config.HDFSURI, HDFS: a.config.HDFS, Collector: a.config.Collector,
+			Namespace: a.config.Namespace, Monitoring: a.config.Monitoring,
 		},
 	}
 	if err := input.Check(); err != nil {

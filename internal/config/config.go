@@ -124,13 +124,15 @@ type Worker struct {
 	ShutdownGrace time.Duration `koanf:"shutdownGrace"`
 	LogLevel      string        `koanf:"logLevel"`
 	KubernetesQPS float32       `koanf:"kubernetesQPS"`
-	Namespace     string        `koanf:"namespace"` // where the observer's Lease lies
+	Namespace     string        `koanf:"namespace"` // its own: where the observer's Lease lies
 	Authority     Authority     `koanf:"authority"`
-	Database      Database      `koanf:"database"`
-	Temporal      Temporal      `koanf:"temporal"`
-	HDFS          HDFS          `koanf:"hdfs"`
-	Tenants       []Tenant      `koanf:"tenants"`
-	Engines       []Engine      `koanf:"engines"`
+	// MonitoringNamespace may scrape Flink's metrics; "" serves none.
+	MonitoringNamespace string   `koanf:"monitoringNamespace"`
+	Database            Database `koanf:"database"`
+	Temporal            Temporal `koanf:"temporal"`
+	HDFS                HDFS     `koanf:"hdfs"`
+	Tenants             []Tenant `koanf:"tenants"`
+	Engines             []Engine `koanf:"engines"`
 }
 
 // LoadAPI reads and checks the api's configuration; file "" is none.

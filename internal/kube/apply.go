@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	apps "k8s.io/client-go/applyconfigurations/apps/v1"
 	core "k8s.io/client-go/applyconfigurations/core/v1"
+	network "k8s.io/client-go/applyconfigurations/networking/v1"
 	policy "k8s.io/client-go/applyconfigurations/policy/v1"
 	rbac "k8s.io/client-go/applyconfigurations/rbac/v1"
 
@@ -48,6 +49,8 @@ func (c *Cluster) Apply(ctx context.Context, manager string, object Object) erro
 		_, err = c.RbacV1().Roles(namespace).Apply(ctx, o, options)
 	case *rbac.RoleBindingApplyConfiguration:
 		_, err = c.RbacV1().RoleBindings(namespace).Apply(ctx, o, options)
+	case *network.NetworkPolicyApplyConfiguration:
+		_, err = c.NetworkingV1().NetworkPolicies(namespace).Apply(ctx, o, options)
 	case *policy.PodDisruptionBudgetApplyConfiguration:
 		_, err = c.PolicyV1().PodDisruptionBudgets(namespace).Apply(ctx, o, options)
 	default:

@@ -20,6 +20,7 @@ const (
 	portWorker  = 6122 // a TaskManager's RPC
 	portData    = 6121 // a TaskManager's data plane, opened last of all
 	portMetrics = 6125
+	portScrape  = 9249 // Prometheus
 )
 
 // Places in the containers.
@@ -58,7 +59,7 @@ func (in Input) FlinkOptions() (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, part := range []map[string]string{in.addressOptions(), doorOptions(), in.safetyOptions(), in.schedulerOptions(), speedOptions, memory} {
+	for _, part := range []map[string]string{in.addressOptions(), in.metricOptions(), doorOptions(), in.safetyOptions(), in.schedulerOptions(), speedOptions, memory} {
 		maps.Copy(options, part)
 	}
 	return options, nil
@@ -81,6 +82,19 @@ func (in Input) addressOptions() map[string]string {
 		"metrics.internal.query-service.port": strconv.Itoa(portMetrics),
 		"io.tmp.dirs":                         tmp,
 		"web.upload.dir":                      tmp + "/upload",
+	}
+}
+
+// metricOptions serve metrics to a Prometheus, in plain HTTP: its reporter knows
+// no other. They tell no record of a job's, and the policy lets the monitoring in
+// alone.
+func (in Input) metricOptions() map[string]string {
+	if in.Platform.Monitoring == "" {
+		return nil
+	}
+	return map[string]string{
+		"metrics.reporter.prometheus.factory.class": "org.apache.flink.metrics.prometheus.PrometheusReporterFactory",
+		"metrics.reporter.prometheus.port":          strconv.Itoa(portScrape),
 	}
 }
 

@@ -35,6 +35,8 @@ type Platform struct {
 	HDFS        agentapi.HDFS
 	StopBudget  time.Duration // longest savepoint; 0: 45 minutes
 	Collector   string        // OTLP endpoint of the agent's traces; "": none
+	Namespace   string        // the platform's own: from there the worker calls agents
+	Monitoring  string        // namespace that may scrape Flink's metrics; "": they aren't served
 }
 
 func (p Platform) stopBudget() time.Duration {
@@ -60,6 +62,9 @@ func (in Input) Check() error {
 	}
 	if in.Identity.UID == "" || in.Identity.Namespace == "" || in.Operation == "" {
 		return errors.New("uid, namespace and operation must be set")
+	}
+	if in.Platform.Namespace == "" {
+		return errors.New("the platform's own namespace must be set (namespace in the worker's configuration)")
 	}
 	for role, cpu := range map[string]string{"jobManager": in.Profile.JobManager.CPU, "taskManager": in.Profile.TaskManager.CPU} {
 		if _, err := cores(cpu); err != nil {

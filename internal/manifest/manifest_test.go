@@ -37,7 +37,7 @@ func sample() Input {
 		},
 		Platform: Platform{
 			EngineImage: "sluice/flink:1.20.5", AgentImage: "sluice/agent:abc", HDFSURI: "hdfs://10.244.0.1:9000",
-			HDFS: agentapi.HDFS{NameNodes: []string{"10.244.0.1:9000"}, User: "sluice"},
+			HDFS: agentapi.HDFS{NameNodes: []string{"10.244.0.1:9000"}, User: "sluice"}, Namespace: "sluice-system",
 		},
 	}
 }
@@ -50,6 +50,7 @@ func TestGolden(t *testing.T) {
 	two := sample()
 	two.Revision.Spec.Engine.Version = "2.3.0"
 	two.Platform.EngineImage = "sluice/flink:2.3.0"
+	two.Platform.Monitoring = "monitoring"
 	for name, in := range map[string]Input{"generation": sample(), "rocksdb": rocksDB, "flink-2": two} {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, in.Check())
@@ -76,11 +77,15 @@ func render(t *testing.T, in Input) string {
 	require.NoError(t, err)
 	taskManager, err := in.TaskManagerDeployment(root)
 	require.NoError(t, err)
-	var documents []string
-	for _, object := range []any{
+	objects := []any{
 		in.Root(), in.ServiceAccount(), in.AccessRole(), in.AccessBinding(), in.Keys(root, sampleKeys), config,
 		in.JobManagerService(root), in.ClientService(root), jobManager, in.AgentDeployment(root), in.JobManagerBudget(root), taskManager,
-	} {
+	}
+	for _, policy := range in.Policies(root) {
+		objects = append(objects, policy)
+	}
+	var documents []string
+	for _, object := range objects {
 		text, err := yaml.Marshal(object)
 		require.NoError(t, err)
 		documents = append(documents, string(text))

@@ -59,7 +59,8 @@ func (in Input) JobManagerDeployment(rootUID string) (*apps.DeploymentApplyConfi
 		return nil, fmt.Errorf("profile %s: jobManager: %w", in.Profile.Name, err)
 	}
 	container := in.flink(JobManager, command, in.Profile.JobManager.CPU, in.Profile.JobManager.MemoryMiB, "rest").
-		WithPorts(named("rest", PortREST), named("rpc", PortRPC), named("blob", PortBlob))
+		WithPorts(named("rest", PortREST), named("rpc", PortRPC), named("blob", PortBlob)).
+		WithPorts(in.scraped()...)
 	return in.deployment(rootUID, JobManager, 1, in.flinkPod(JobManager, container), []string{ProofFinalizer}), nil
 }
 
@@ -72,7 +73,8 @@ func (in Input) TaskManagerDeployment(rootUID string) (*apps.DeploymentApplyConf
 	}
 	// The data plane's port is the last that a TaskManager opens.
 	container := in.flink(TaskManager, command, in.Profile.TaskManager.CPU, in.Profile.TaskManager.MemoryMiB, "data").
-		WithPorts(named("data", portData), named("rpc", portWorker))
+		WithPorts(named("data", portData), named("rpc", portWorker)).
+		WithPorts(in.scraped()...)
 	return in.deployment(rootUID, TaskManager, int32(in.Profile.TaskManager.Replicas), in.flinkPod(TaskManager, container), []string{ProofFinalizer}), nil
 }
 
@@ -171,6 +173,14 @@ func field(name, path string) *core.EnvVarApplyConfiguration {
 
 func named(name string, number int32) *core.ContainerPortApplyConfiguration {
 	return core.ContainerPort().WithName(name).WithContainerPort(number).WithProtocol(corev1.ProtocolTCP)
+}
+
+// scraped is the port of the metrics, where they are served.
+func (in Input) scraped() []*core.ContainerPortApplyConfiguration {
+	if in.Platform.Monitoring == "" {
+		return nil
+	}
+	return []*core.ContainerPortApplyConfiguration{named("metrics", portScrape)}
 }
 
 // connects asks every second: an upgrade waits for the answer.
