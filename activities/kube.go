@@ -22,6 +22,8 @@ var (
 	RecordOutcome = Def[RecordOutcomeIn, lease.State]{"kube.RecordOutcome", Effect}
 	// ReleaseHold takes the hold away and sets the profile in force.
 	ReleaseHold = Def[LeaseIn, lease.State]{"kube.ReleaseHold", Effect}
+	// CheckSecrets fails with Refused when a Secret that a revision names isn't there.
+	CheckSecrets = Def[SecretsIn, None]{"kube.CheckSecrets", Quick}
 	// ApplyGeneration makes (or completes) a generation's objects.
 	ApplyGeneration = Def[GenerationIn, GenerationOut]{"kube.ApplyGeneration", Effect}
 	// AwaitGeneration waits by a watch until the asked Deployments are available.
@@ -49,6 +51,12 @@ type LeaseIn struct {
 type ReadLeaseOut struct {
 	Exists bool        `json:"exists"`
 	State  lease.State `json:"state"`
+}
+
+// SecretsIn names Secrets of a job's namespace.
+type SecretsIn struct {
+	Identity job.Identity `json:"identity"`
+	Names    []string     `json:"names"`
 }
 
 // ReserveOut is the operation's generation.

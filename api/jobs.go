@@ -167,7 +167,24 @@ func toSpec(spec gen.Spec) job.Spec {
 	return job.Spec{
 		Engine: job.Engine{Name: spec.Engine.Name, Version: spec.Engine.Version}, Artifact: spec.Artifact,
 		EntryClass: spec.EntryClass, Arguments: spec.Arguments, Options: spec.Options,
+		Secrets: toSecrets(spec.Secrets),
 	}
+}
+
+func toSecrets(from []gen.SecretRef) []job.Secret {
+	var secrets []job.Secret
+	for _, s := range from {
+		secrets = append(secrets, job.Secret{Name: s.Name, MountPath: s.MountPath, Env: s.Env, Key: s.Key})
+	}
+	return secrets
+}
+
+func fromSecrets(from []job.Secret) []gen.SecretRef {
+	var secrets []gen.SecretRef
+	for _, s := range from {
+		secrets = append(secrets, gen.SecretRef{Name: s.Name, MountPath: s.MountPath, Env: s.Env, Key: s.Key})
+	}
+	return secrets
 }
 
 func fromRevision(r store.Revision) gen.Revision {
@@ -176,6 +193,7 @@ func fromRevision(r store.Revision) gen.Revision {
 		Spec: gen.Spec{
 			Engine: gen.Engine{Name: r.Spec.Engine.Name, Version: r.Spec.Engine.Version}, Artifact: r.Spec.Artifact,
 			EntryClass: r.Spec.EntryClass, Arguments: r.Spec.Arguments, Options: r.Spec.Options,
+			Secrets: fromSecrets(r.Spec.Secrets),
 		},
 	}
 	if r.CommittedAt != nil {

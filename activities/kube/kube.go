@@ -61,6 +61,7 @@ func (a *Activities) Register(registry activities.Registry) {
 	activities.Register(registry, activities.MoveLease, a.MoveLease)
 	activities.Register(registry, activities.RecordOutcome, a.RecordOutcome)
 	activities.Register(registry, activities.ReleaseHold, a.ReleaseHold)
+	activities.Register(registry, activities.CheckSecrets, a.CheckSecrets)
 	activities.Register(registry, activities.ApplyGeneration, a.ApplyGeneration)
 	activities.Register(registry, activities.AwaitGeneration, a.AwaitGeneration)
 	activities.Register(registry, activities.ScaleDownWorkers, a.ScaleDownWorkers)

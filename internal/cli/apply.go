@@ -255,9 +255,13 @@ func (a *app) specOf(ctx context.Context, client *apiclient.Client, m manifest, 
 }
 
 func toAPI(spec job.Spec) apiclient.Spec {
+	var secrets []apiclient.SecretRef
+	for _, s := range spec.Secrets {
+		secrets = append(secrets, apiclient.SecretRef{Name: s.Name, MountPath: s.MountPath, Env: s.Env, Key: s.Key})
+	}
 	return apiclient.Spec{
 		Engine:   apiclient.Engine{Name: spec.Engine.Name, Version: spec.Engine.Version},
-		Artifact: spec.Artifact, EntryClass: spec.EntryClass, Arguments: spec.Arguments, Options: spec.Options,
+		Artifact: spec.Artifact, EntryClass: spec.EntryClass, Arguments: spec.Arguments, Options: spec.Options, Secrets: secrets,
 	}
 }
 

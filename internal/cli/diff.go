@@ -131,9 +131,13 @@ func (a *app) diffJob(ctx context.Context, client *apiclient.Client, m manifest,
 }
 
 func fromAPI(spec apiclient.Spec) job.Spec {
+	var secrets []job.Secret
+	for _, s := range spec.Secrets {
+		secrets = append(secrets, job.Secret{Name: s.Name, MountPath: s.MountPath, Env: s.Env, Key: s.Key})
+	}
 	return job.Spec{
 		Engine: job.Engine{Name: spec.Engine.Name, Version: spec.Engine.Version}, Artifact: spec.Artifact,
-		EntryClass: spec.EntryClass, Arguments: spec.Arguments, Options: spec.Options,
+		EntryClass: spec.EntryClass, Arguments: spec.Arguments, Options: spec.Options, Secrets: secrets,
 	}
 }
 

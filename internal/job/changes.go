@@ -27,6 +27,7 @@ func Changes(before, after Spec) []Change {
 	add("artifact", before.Artifact, after.Artifact)
 	add("entryClass", before.EntryClass, after.EntryClass)
 	add("arguments", commandLine(before.Arguments), commandLine(after.Arguments))
+	add("secrets", secretLines(before.Secrets), secretLines(after.Secrets))
 	for _, name := range union(before.Options, after.Options) {
 		from, was := before.Options[name]
 		to, is := after.Options[name]

@@ -16,6 +16,7 @@ type Spec struct {
 	EntryClass string            `json:"entryClass"`          // fully qualified main class
 	Arguments  []string          `json:"arguments,omitempty"` // passed to main as they are
 	Options    map[string]string `json:"options,omitempty"`   // Flink options; those the platform owns are refused
+	Secrets    []Secret          `json:"secrets,omitempty"`   // by reference: values never come here
 }
 
 // Engine names an engine version, never an image.

@@ -31,7 +31,7 @@ var (
 	engineVersion = regexp.MustCompile(`^[0-9]+(\.[0-9]+){1,3}(-[a-z0-9.]+)?$`)
 )
 
-const secretNext = "keep secrets out of revisions: put it into a Kubernetes Secret of the tenant's namespace and let the job read it from there"
+const secretNext = "keep secrets out of revisions: put it into a Kubernetes Secret of the tenant's namespace, name that under secrets (mountPath, or env and key), and let the job read it from there"
 
 // Validate lists everything that is wrong with a spec. Field names are JSON
 // pointers below at ("/spec"). engines are those that the platform offers; nil
@@ -47,6 +47,7 @@ func (s Spec) Validate(at string, engines []Engine) []failure.Field {
 	}
 	v.arguments(s.Arguments)
 	v.options(s.Options)
+	v.secrets(s.Secrets)
 	if size := s.size(); size > MaxBodyLength {
 		v.add("", fmt.Sprintf("is %d bytes long; at most %d are allowed", size, MaxBodyLength), "move large arguments into a file on HDFS or into the jar")
 	}

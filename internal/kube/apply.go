@@ -83,6 +83,19 @@ func (c *Cluster) CreateSecret(ctx context.Context, manager string, object *core
 	return translateWrite(err, fmt.Sprintf("Secret %s/%s", object.Namespace, object.Name))
 }
 
+// SecretExists says whether there is a Secret of that name. It needs the right to
+// make one and none to read one: nothing is made (dry run).
+func (c *Cluster) SecretExists(ctx context.Context, manager, namespace, name string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	_, err := c.CoreV1().Secrets(namespace).Create(ctx, &corev1.Secret{ObjectMeta: meta.ObjectMeta{Name: name}},
+		meta.CreateOptions{FieldManager: manager, DryRun: []string{meta.DryRunAll}})
+	if apierrors.IsAlreadyExists(err) {
+		return true, nil
+	}
+	return false, Translate(err, fmt.Sprintf("Secret %s/%s", namespace, name))
+}
+
 // DeleteConfigMap deletes the one with that uid, and in the background all that
 // it owns. One that is gone, or another one of the same name, is left alone:
 // nil.

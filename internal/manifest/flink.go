@@ -17,7 +17,7 @@ const (
 	PortREST    = 8081
 	PortRPC     = 6123
 	PortBlob    = 6124
-	portWorker  = 6122 // a TaskManager's RPC
+	PortWorker  = 6122 // a TaskManager's RPC
 	portData    = 6121 // a TaskManager's data plane, opened last of all
 	portMetrics = 6125
 	portScrape  = 9249 // Prometheus
@@ -77,7 +77,7 @@ func (in Input) addressOptions() map[string]string {
 		"rest.bind-address":                   "0.0.0.0",
 		"blob.server.port":                    strconv.Itoa(PortBlob),
 		"taskmanager.bind-host":               "0.0.0.0",
-		"taskmanager.rpc.port":                strconv.Itoa(portWorker),
+		"taskmanager.rpc.port":                strconv.Itoa(PortWorker),
 		"taskmanager.data.port":               strconv.Itoa(portData),
 		"metrics.internal.query-service.port": strconv.Itoa(portMetrics),
 		"io.tmp.dirs":                         tmp,

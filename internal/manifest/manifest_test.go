@@ -47,6 +47,7 @@ func TestGolden(t *testing.T) {
 	rocksDB := sample()
 	rocksDB.Revision.Spec.Options = map[string]string{"state.backend.type": "rocksdb"}
 	rocksDB.Platform.PullPolicy = "Never"
+	rocksDB.Revision.Spec.Secrets = []job.Secret{{Name: "kafka", MountPath: "/secrets/kafka"}, {Name: "database", Env: "DB_PASSWORD", Key: "password"}}
 	two := sample()
 	two.Revision.Spec.Engine.Version = "2.3.0"
 	two.Platform.EngineImage = "sluice/flink:2.3.0"

@@ -73,7 +73,7 @@ func (in Input) TaskManagerDeployment(rootUID string) (*apps.DeploymentApplyConf
 	}
 	// The data plane's port is the last that a TaskManager opens.
 	container := in.flink(TaskManager, command, in.Profile.TaskManager.CPU, in.Profile.TaskManager.MemoryMiB, "data").
-		WithPorts(named("data", portData), named("rpc", portWorker)).
+		WithPorts(named("data", portData), named("rpc", PortWorker)).
 		WithPorts(in.scraped()...)
 	return in.deployment(rootUID, TaskManager, int32(in.Profile.TaskManager.Replicas), in.flinkPod(TaskManager, container), []string{ProofFinalizer}), nil
 }
@@ -112,6 +112,7 @@ func (in Input) flinkPod(role Role, container *core.ContainerApplyConfiguration)
 		WithTerminationGracePeriodSeconds(2).    // nothing to save: state is in the snapshot by now or lost anyway
 		WithVolumes(in.configVolume("config", flinkFile, log4jFile), in.keysOf(role), emptyDirectory("tmp")).
 		WithContainers(container)
+	in.withSecrets(spec, &spec.Containers[0])
 	spec.SecurityContext.WithFSGroup(flinkUser) // the keys' files are for its group
 	return spec
 }

@@ -27,7 +27,7 @@ func (in Input) Policies(rootUID string) []*network.NetworkPolicyApplyConfigurat
 			from(in.own(Client), PortREST),
 			from(in.own(TaskManager), PortRPC, PortBlob)),
 		in.policy(rootUID, TaskManager,
-			from(in.own(JobManager), portWorker, portMetrics),
+			from(in.own(JobManager), PortWorker, portMetrics),
 			from(in.own(TaskManager), portData)),
 	}
 }

@@ -25,6 +25,7 @@ type Version struct {
 	Options map[string]string
 	// Interval between checkpoints; "": 2 s.
 	Interval string
+	Secrets  []job.Secret
 }
 
 // The two versions that stories upgrade between.
@@ -135,5 +136,6 @@ func (w *World) Spec(v Version, artifact string) job.Spec {
 		Engine: engine, Artifact: artifact, EntryClass: "io.sluice.jobs.Counter",
 		Arguments: append([]string{"--output", hdfs + w.Output(), "--trace", hdfs + w.Trace(), "--rate", strconv.Itoa(rate)}, v.Extra...),
 		Options:   options,
+		Secrets:   v.Secrets,
 	}
 }

@@ -110,6 +110,12 @@ func (r *run) gather(ctx workflow.Context) (Facts, error) {
 	if _, err := artifacts.Get(ctx); err != nil {
 		return facts, err
 	}
+	if names := r.target.Revision.Spec.SecretNames(); r.changes() && len(names) > 0 {
+		checked := activities.SecretsIn{Identity: r.target.Identity, Names: names}
+		if _, err := flow.Do(ctx, r.queue, activities.CheckSecrets, checked, "the Secrets that the revision names exist"); err != nil {
+			return facts, err
+		}
+	}
 	if facts.Directory, err = directory.Get(ctx); err != nil {
 		return facts, err
 	}

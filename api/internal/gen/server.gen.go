@@ -438,6 +438,21 @@ type Rollback struct {
 	Why string `json:"why"`
 }
 
+// SecretRef defines model for SecretRef.
+type SecretRef struct {
+	// Env Instead of mountPath: an environment variable with the value of key
+	Env string `json:"env,omitempty,omitzero"`
+
+	// Key Of the Secret's data; with env only
+	Key string `json:"key,omitempty,omitzero"`
+
+	// MountPath A directory below /secrets with a file for each of its keys
+	MountPath string `json:"mountPath,omitempty,omitzero"`
+
+	// Name The Secret
+	Name string `json:"name"`
+}
+
 // Side defines model for Side.
 type Side struct {
 	Digest        string `json:"digest"`
@@ -482,6 +497,9 @@ type Spec struct {
 
 	// Options Flink options; those that the platform owns are refused
 	Options map[string]string `json:"options,omitempty,omitzero"`
+
+	// Secrets Kubernetes Secrets of the tenant's namespace that the job's processes see; values never pass through here
+	Secrets []SecretRef `json:"secrets,omitempty,omitzero"`
 }
 
 // StateComparison The new job graph's operators against the newest snapshot's; made before the old job is touched

@@ -38,6 +38,10 @@ final class Arguments {
         return value;
     }
 
+    String text(String name, String otherwise) {
+        return values.getOrDefault(name, otherwise);
+    }
+
     /** A whole number within [least, Long.MAX_VALUE]. */
     long number(String name, long otherwise, long least) {
         String value = values.get(name);

@@ -38,6 +38,8 @@ import org.apache.flink.streaming.api.functions.sink.filesystem.rollingpolicies.
  *   <li>{@code --fail-in-close}: it throws when it is closed, which a stop-with-savepoint does behind the savepoint.
  *   <li>{@code --checkpoints DIR}: main() overrides the checkpoint directory, which the platform owns.
  *   <li>{@code --extra-state}: one more operator with state, so that a job without it can't restore what this one leaves.
+ *   <li>{@code --reads-file FILE --reads-variable NAME --reads-sha256 HEX}: main and an operator fail unless the file
+ *       and the environment variable have that content (see {@link Handed}).
  * </ul>
  *
  * The version column is the jar's {@code Implementation-Version}: counter-v1.jar and counter-v2.jar hold the same classes.
@@ -48,7 +50,8 @@ public final class Counter {
     public static void main(String[] args) throws Exception {
         Arguments a = new Arguments(
                 args,
-                Set.of("output", "trace", "rate", "count", "keys", "max-parallelism", "state-bytes", "fail-after-seconds", "poison", "checkpoints"),
+                Set.of("output", "trace", "rate", "count", "keys", "max-parallelism", "state-bytes", "fail-after-seconds", "poison", "checkpoints",
+                        "reads-file", "reads-variable", "reads-sha256"),
                 Set.of("fail-in-main", "incompatible-state", "fail-in-close", "extra-state"));
         if (a.flag("fail-in-main")) {
             throw new IllegalStateException("this job fails in main, as asked by --fail-in-main");
@@ -57,6 +60,8 @@ public final class Counter {
         if (version == null) {
             throw new IllegalStateException("no Implementation-Version: run from counter-v1.jar or counter-v2.jar");
         }
+        Handed handed = new Handed(a);
+        handed.check();
         long keys = a.number("keys", 100, 1);
 
         StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment();
@@ -68,9 +73,9 @@ public final class Counter {
                     Configuration.fromMap(Map.of("execution.checkpointing.dir", a.text("checkpoints"))),
                     Counter.class.getClassLoader());
         }
-        SingleOutputStreamOperator<Long> numbers = numbers(env, a);
+        SingleOutputStreamOperator<Long> numbers = numbers(env, a, handed);
         if (a.flag("extra-state")) {
-            numbers = tallied(numbers, true, "extra");
+            numbers = tallied(numbers, true, "extra", handed);
         }
         SingleOutputStreamOperator<Tuple3<Long, Long, Long>> counted = numbers
                 .keyBy(number -> number % keys, Types.LONG)
@@ -87,7 +92,8 @@ public final class Counter {
      * 0, 1, 2, … in order. One subtask for good: several would each have a range of their own, and what they had reached
      * at a stop would leave gaps that prove nothing.
      */
-    private static SingleOutputStreamOperator<Long> numbers(StreamExecutionEnvironment env, Arguments a) {
+    private static SingleOutputStreamOperator<Long> numbers(
+            StreamExecutionEnvironment env, Arguments a, Handed handed) {
         DataGeneratorSource<Long> source = new DataGeneratorSource<>(
                 index -> index,
                 a.number("count", Long.MAX_VALUE, 1),
@@ -97,11 +103,12 @@ public final class Counter {
                 .setParallelism(1)
                 .setMaxParallelism(1)
                 .uid("numbers");
-        return tallied(numbers, false, "tally");
+        return tallied(numbers, false, "tally", handed);
     }
 
-    private static SingleOutputStreamOperator<Long> tallied(SingleOutputStreamOperator<Long> numbers, boolean late, String uid) {
-        return numbers.map(new Tally(late))
+    private static SingleOutputStreamOperator<Long> tallied(
+            SingleOutputStreamOperator<Long> numbers, boolean late, String uid, Handed handed) {
+        return numbers.map(new Tally(late, handed))
                 .returns(Types.LONG)
                 .setParallelism(1)
                 .setMaxParallelism(1)

@@ -16,17 +16,20 @@ final class Tally implements MapFunction<Long, Long>, CheckpointedFunction {
     private static final long serialVersionUID = 1;
 
     private final boolean late;
+    private final Handed handed;
 
     private transient ListState<Long> state;
     private transient long passed;
 
     /** late: added to a job that has counted for long; it begins with the first number that it sees. */
-    Tally(boolean late) {
+    Tally(boolean late, Handed handed) {
         this.late = late;
+        this.handed = handed;
     }
 
     @Override
     public void initializeState(FunctionInitializationContext context) throws Exception {
+        handed.check();
         state = context.getOperatorStateStore().getListState(new ListStateDescriptor<>("passed", Types.LONG));
         for (long restored : state.get()) {
             passed = restored;
