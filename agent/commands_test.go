@@ -197,14 +197,14 @@ func TestCheckPlace(t *testing.T) {
 
 // A newer worker's words: refused by a type of their own, never left out.
 func TestWhatANewerWorkerSaysIsRefusedAsOutdated(t *testing.T) {
-	a := &Agent{config: Config{Token: "secret"}}
+	a := &Agent{config: Config{Assignment: agentapi.Assignment{JobUID: "01J"}}}
 	a.commands = registry(t, func(context.Context, *running) (any, error) { return nil, nil })
 	for body, want := range map[string]string{
 		`{"id":"a","kind":"soak","drainFirst":true}`:          `"drainFirst"`,
 		`{"id":"a","kind":"soak","soak":{"seconds":1,"x":1}}`: `"x"`,
 	} {
 		request := httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/v1/commands/a", strings.NewReader(body))
-		request.Header.Set("Authorization", "Bearer secret")
+		request.Header.Set(agentapi.JobHeader, "01J")
 		recorder := httptest.NewRecorder()
 		a.handler().ServeHTTP(recorder, request)
 		require.Equal(t, strconv.Itoa(agentapi.Protocol), recorder.Header().Get(agentapi.ProtocolHeader))
@@ -217,6 +217,6 @@ func TestWhatANewerWorkerSaysIsRefusedAsOutdated(t *testing.T) {
 	require.Equal(t, failure.Outdated, failure.CodeOf(err))
 	recorder := httptest.NewRecorder()
 	a.handler().ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/state", http.NoBody))
-	require.Equal(t, http.StatusUnauthorized, recorder.Code)
-	require.NotEmpty(t, recorder.Header().Get(agentapi.ProtocolHeader), "also to strangers: it holds no secret")
+	require.Equal(t, http.StatusConflict, recorder.Code)
+	require.NotEmpty(t, recorder.Header().Get(agentapi.ProtocolHeader), "also to who means another job")
 }

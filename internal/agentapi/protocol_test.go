@@ -31,10 +31,10 @@ func TestAnAgentThatIsTooOldIsRefused(t *testing.T) {
 		w.Header().Set(ProtocolHeader, strconv.Itoa(oldestProtocol-1))
 		write(w, Status{ID: command.ID, Phase: Done, Version: 2, Result: []byte(`{"restarts":0}`)})
 	})
-	_, err := Run[SoakOut](t.Context(), NewClient(), endpoint, command, nil)
+	_, err := Run[SoakOut](t.Context(), NewClient(nil), endpoint, command, nil)
 	require.Equal(t, failure.Outdated, failure.CodeOf(err))
 	require.Contains(t, failure.Of(err).Next, "the job runs on")
-	_, err = NewClient().State(t.Context(), endpoint)
+	_, err = NewClient(nil).State(t.Context(), endpoint)
 	require.Equal(t, failure.Outdated, failure.CodeOf(err), "a plan sees it before any effect")
 }
 
@@ -43,6 +43,6 @@ func TestAnOldAgentsWordForAnUnknownPart(t *testing.T) {
 	endpoint := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		_ = problem.Write(w, failure.New(failure.Invalid, "the command is not readable"), r.URL.Path)
 	})
-	_, err := Run[SoakOut](t.Context(), NewClient(), endpoint, command, nil)
+	_, err := Run[SoakOut](t.Context(), NewClient(nil), endpoint, command, nil)
 	require.Equal(t, failure.Outdated, failure.CodeOf(err))
 }
