@@ -56,7 +56,7 @@ func TestOneTracePerOperation(t *testing.T) {
 	def := activities.Def[agentapi.Command, agentapi.Status]{Name: "agent.Prepare"}
 	env.RegisterActivityWithOptions(func(ctx context.Context, command agentapi.Command) (agentapi.PrepareOut, error) {
 		return effect.Do(ctx, effect.RunPrimer, "id", func(ctx context.Context) (agentapi.PrepareOut, error) {
-			return agentapi.Run[agentapi.PrepareOut](ctx, agentapi.NewClient(), agentapi.Endpoint{URL: agent.URL, Token: "x"}, command, nil)
+			return agentapi.Run[agentapi.PrepareOut](ctx, agentapi.NewClient(nil), agentapi.Endpoint{URL: agent.URL}, command, nil)
 		})
 	}, activity.RegisterOptions{Name: def.Name})
 	env.RegisterWorkflowWithOptions(func(ctx workflow.Context) error {

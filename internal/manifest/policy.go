@@ -33,9 +33,12 @@ func (in Input) Policies(rootUID string) []*network.NetworkPolicyApplyConfigurat
 }
 
 func (in Input) policy(rootUID string, role Role, rules ...*network.NetworkPolicyIngressRuleApplyConfiguration) *network.NetworkPolicyApplyConfiguration {
-	if in.Platform.Monitoring != "" && role != Client {
-		scraper := network.NetworkPolicyPeer().WithNamespaceSelector(namespace(in.Platform.Monitoring))
-		rules = append(rules, from(scraper, portScrape))
+	if in.Platform.Monitoring != "" {
+		port := int32(portScrape)
+		if role == Client {
+			port = agentapi.MetricsPort
+		}
+		rules = append(rules, from(network.NetworkPolicyPeer().WithNamespaceSelector(namespace(in.Platform.Monitoring)), port))
 	}
 	return network.NetworkPolicy(in.name().Deployment(role), in.Identity.Namespace).
 		WithLabels(in.labels(string(role))).
