@@ -68,7 +68,7 @@ func TestASubmissionThatOnlyRestartsHasFailed(t *testing.T) {
 	})
 	server := httptest.NewServer(mux)
 	defer server.Close()
-	a := &Agent{flink: flink.New(server.URL, flink.NewTransport())}
+	a := &Agent{flink: flink.New(server.URL, flink.NewTransport(nil))}
 	r := &running{commands: newCommands(nil)}
 	_, err := a.awaitVertices(t.Context(), r, agentapi.AwaitIn{FlinkJobID: "id"})
 	require.Equal(t, failure.JobFailed, failure.CodeOf(err))
