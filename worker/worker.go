@@ -57,9 +57,9 @@ type Worker struct {
 // New connects to everything and registers; nothing is polled before Run.
 func New(ctx context.Context, c config.Worker, log *slog.Logger) (_ *Worker, err error) {
 	w := &Worker{config: c, log: log, fatal: make(chan error, 4)}
-	defer func() {
+	defer func() { //nolint:contextcheck // the last spans go though ctx is over
 		if err != nil {
-			w.Close() //nolint:contextcheck // the last spans go though ctx is over
+			w.Close()
 		}
 	}()
 	dsn, err := c.Database.Connection()
