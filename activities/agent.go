@@ -20,6 +20,8 @@ var (
 	AwaitRunning    = Def[AgentIn, agentapi.AwaitOut]{"agent.AwaitRunning", Await}
 	TakeCheckpoint  = Def[AgentIn, agentapi.CheckpointOut]{"agent.TakeCheckpoint", Await}
 	SoakJob         = Def[AgentIn, agentapi.SoakOut]{"agent.Soak", Await}
+	RescaleJob      = Def[AgentIn, agentapi.RescaleOut]{"agent.Rescale", Await}
+	SpareWorkers    = Def[AgentIn, agentapi.SpareOut]{"agent.SpareWorkers", Await}
 )
 
 // AgentIn addresses the agent of one generation with one command. Command.ID

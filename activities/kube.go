@@ -32,6 +32,11 @@ var (
 	ScaleDownWorkers = Def[GenerationRef, None]{"kube.ScaleDownWorkers", Effect}
 	// RestoreWorkers makes as many as the generation was made with again.
 	RestoreWorkers = Def[GenerationRef, None]{"kube.RestoreWorkers", Effect}
+	// ScaleWorkers brings a generation to another number of TaskManagers (in place);
+	// those named as spare go first.
+	ScaleWorkers = Def[WorkersIn, None]{"kube.ScaleWorkers", Effect}
+	// NoteSize writes the size of an in-place change onto the Lease.
+	NoteSize = Def[NoteSizeIn, lease.State]{"kube.NoteSize", Effect}
 	// RemoveGeneration retires it on the Lease and deletes its root by UID.
 	RemoveGeneration = Def[GenerationRef, None]{"kube.RemoveGeneration", Effect}
 )
@@ -76,6 +81,21 @@ type RecordOutcomeIn struct {
 type GenerationRef struct {
 	Identity   job.Identity `json:"identity"`
 	Generation int          `json:"generation"`
+}
+
+// WorkersIn is a number of TaskManagers for a generation that stands.
+type WorkersIn struct {
+	Identity   job.Identity `json:"identity"`
+	Generation int          `json:"generation"`
+	Replicas   int          `json:"replicas"`
+	Spare      []string     `json:"spare,omitempty"` // pods without a task
+}
+
+// NoteSizeIn is the size that the operation brings its submission to.
+type NoteSizeIn struct {
+	Identity  job.Identity `json:"identity"`
+	Operation string       `json:"operation"`
+	Size      lease.Size   `json:"size"`
 }
 
 // GenerationIn is all from which a generation's objects are made.

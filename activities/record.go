@@ -73,6 +73,8 @@ type Current struct {
 	// ProfileDigest is the profile's as it was committed; today's of the same name
 	// may differ.
 	ProfileDigest string `json:"profileDigest,omitempty"`
+	// Applied is that profile; nil when it was committed before it was recorded.
+	Applied *job.Profile `json:"applied,omitempty"`
 }
 
 // SnapshotsIn names the job.
@@ -100,10 +102,11 @@ type CommitIn struct {
 	Revision  int    `json:"revision"`
 	Profile   string `json:"profile"`
 	// ProfileDigest is the digest of the profile as it was applied.
-	ProfileDigest string `json:"profileDigest"`
-	State         string `json:"state"` // running, stopped
-	Epoch         int64  `json:"epoch"`
-	Generation    int    `json:"generation"`
+	ProfileDigest string       `json:"profileDigest"`
+	Applied       *job.Profile `json:"applied,omitempty"` // the profile of that digest
+	State         string       `json:"state"`             // running, stopped
+	Epoch         int64        `json:"epoch"`
+	Generation    int          `json:"generation"`
 	// Withdrawn is the newest revision when a rollback went behind it; 0: none did.
 	Withdrawn int `json:"withdrawn,omitempty"`
 }

@@ -61,7 +61,8 @@ type Agent struct {
 
 	telemetry *telemetry.Telemetry
 
-	lastSavepoint atomic.Pointer[string] // of this process, for people
+	seen          atomic.Pointer[lease.Reading] // the Lease as this process read or wrote it last
+	lastSavepoint atomic.Pointer[string]        // of this process, for people
 }
 
 // New checks the configuration and begins to listen; it connects to nothing.

@@ -128,7 +128,7 @@ func (a *Agent) missing(ctx context.Context, found flink.Job) (string, error) {
 		return "the target parallelism can't be read", err
 	}
 	for _, v := range found.Vertices {
-		if target, known := targets[v.ID]; known && v.Parallelism < target {
+		if target, known := targets[v.ID]; known && v.Parallelism != target {
 			return fmt.Sprintf("%q runs at parallelism %d of %d", v.Name, v.Parallelism, target), nil
 		}
 	}

@@ -82,23 +82,36 @@ func runningJobManager(pod *core.Pod) (jobManager, bool) {
 	return jobManager{}, false
 }
 
-func (a *Agent) readLease(ctx context.Context) (state lease.State, err error) {
-	err = a.patiently(ctx, func(ctx context.Context) error {
-		state, err = a.leases.Get(ctx, a.key)
+func (a *Agent) readLease(ctx context.Context) (lease.State, error) {
+	var now lease.Reading
+	err := a.patiently(ctx, func(ctx context.Context) (err error) {
+		now, err = a.leases.Read(ctx, a.key)
 		return err
 	})
-	return state, err
+	if err == nil {
+		a.seen.Store(&now)
+	}
+	return now.State, err
 }
 
 // swapLease changes the Lease; a Kubernetes that is away is waited for a while.
-func (a *Agent) swapLease(ctx context.Context, decide func(lease.State) (lease.State, error)) (state lease.State, err error) {
-	err = a.patiently(ctx, func(ctx context.Context) error {
-		state, err = do(ctx, effect.WriteLease, a.key.Name, func(ctx context.Context) (lease.State, error) {
-			return a.leases.Update(ctx, a.key, decide)
+// It begins with what this process saw last: mostly nobody has written since.
+func (a *Agent) swapLease(ctx context.Context, decide func(lease.State) (lease.State, error)) (lease.State, error) {
+	var written lease.Reading
+	err := a.patiently(ctx, func(ctx context.Context) (err error) {
+		earlier := lease.Reading{}
+		if seen := a.seen.Swap(nil); seen != nil {
+			earlier = *seen
+		}
+		written, err = do(ctx, effect.WriteLease, a.key.Name, func(ctx context.Context) (lease.Reading, error) {
+			return a.leases.UpdateFrom(ctx, a.key, earlier, decide)
 		})
 		return err
 	})
-	return state, err
+	if err == nil {
+		a.seen.Store(&written)
+	}
+	return written.State, err
 }
 
 // patience is how long servers other than Flink may be away within a command.

@@ -20,7 +20,11 @@ func (a *Agent) submit(ctx context.Context, r *running, in agentapi.SubmitIn) (a
 		return agentapi.SubmitOut{}, failure.New(failure.Invalid, "the Flink job id of epoch %d is %s, not %s", in.Epoch, want, in.FlinkJobID)
 	}
 	if in.Parallelism == 0 {
-		in.Parallelism = a.config.Assignment.Parallelism
+		parallelism, err := a.parallelism(ctx)
+		if err != nil {
+			return agentapi.SubmitOut{}, err
+		}
+		in.Parallelism = parallelism
 	}
 	jar, _, err := a.ensureJar(ctx, r, in.Tenant, in.Spec.Artifact) // before the intent: it may take long
 	if err != nil {

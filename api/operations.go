@@ -167,6 +167,7 @@ func toRequest(body gen.OperationRequest) job.Request {
 		Kind: job.Kind(body.Kind), Revision: body.Revision, Profile: body.Profile,
 		Strategy: job.Strategy(body.Strategy), Stateless: body.Stateless, AllowStateLoss: body.AllowStateLoss, Reason: strings.TrimSpace(body.Reason),
 		SoakSeconds: body.SoakSeconds, WithoutSavepoint: body.WithoutSavepoint, Replay: job.Replay(body.Replay), PlanDigest: body.PlanDigest,
+		Supersede: body.Supersede, DefaultDecision: body.DefaultDecision, DefaultAfterMinutes: body.DefaultAfterMinutes,
 	}
 }
 
@@ -174,6 +175,7 @@ func fromRequest(r job.Request) gen.OperationRequest {
 	return gen.OperationRequest{
 		Kind: string(r.Kind), Revision: r.Revision, Profile: r.Profile, Strategy: string(r.Strategy), Stateless: r.Stateless, AllowStateLoss: r.AllowStateLoss, Reason: r.Reason,
 		SoakSeconds: r.SoakSeconds, WithoutSavepoint: r.WithoutSavepoint, Replay: string(r.Replay), PlanDigest: r.PlanDigest,
+		Supersede: r.Supersede, DefaultDecision: r.DefaultDecision, DefaultAfterMinutes: r.DefaultAfterMinutes,
 	}
 }
 

@@ -96,7 +96,7 @@ func (a *API) checkPlan(ctx context.Context, found store.Job, in upgrade.PlanInp
 	}
 	if in.Spec != nil {
 		wrong = append(wrong, in.Spec.Validate("/spec", a.engines)...)
-		if in.Request.Kind != job.Start && in.Request.Kind != job.Upgrade {
+		if in.Request.Kind != job.Start && in.Request.Kind != job.Upgrade && in.Request.Kind != job.Rescale {
 			wrong = append(wrong, failure.Field{Name: "/spec", Reason: "means nothing to a " + string(in.Request.Kind), Next: "leave it out"})
 		}
 		if in.Request.Revision != 0 {

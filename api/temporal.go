@@ -29,10 +29,6 @@ type Temporal interface {
 	GetWorkflowHistory(ctx context.Context, workflowID, runID string, isLongPoll bool, filter enums.HistoryEventFilterType) client.HistoryEventIterator
 }
 
-// memoOperation is the memo's key of the operation id: it tells a repeat from
-// another operation when the lock is taken.
-const memoOperation = "operation"
-
 // startTries bounds the race in which the run that held the lock closes between
 // our start and our look at it.
 const startTries = 3
@@ -40,10 +36,13 @@ const startTries = 3
 // startRun starts an operation's workflow under the job's lock and returns its
 // run. A run of this very operation is a repeat, of another one Busy.
 func (a *API) startRun(ctx context.Context, row store.Operation, site string) (runID string, err error) {
+	if row.Request.Supersede != "" {
+		if done, err := a.supersede(ctx, row); done || err != nil {
+			return "", err
+		}
+	}
 	for range startTries {
-		run, err := a.temporal.ExecuteWorkflow(ctx, startOptions(row, site), upgrade.WorkflowName, upgrade.Input{
-			Operation: row.ID, Job: row.Ref(), UID: row.JobUID, Request: row.Request, RequestedBy: row.CreatedBy,
-		})
+		run, err := a.temporal.ExecuteWorkflow(ctx, startOptions(row, site), upgrade.WorkflowName, inputOf(row))
 		if err == nil {
 			return run.GetRunID(), nil
 		}
@@ -64,6 +63,34 @@ func (a *API) startRun(ctx context.Context, row store.Operation, site string) (r
 	return "", failure.New(failure.Unavailable, "other operations come and go on job %s", row.Ref()).WithNext("send the request again with the same Idempotency-Key")
 }
 
+func inputOf(row store.Operation) upgrade.Input {
+	return upgrade.Input{Operation: row.ID, Job: row.Ref(), UID: row.JobUID, Request: row.Request, RequestedBy: row.CreatedBy}
+}
+
+// supersede asks the run of the waiting operation to bring the job to rest and to
+// go on as this one; false where it is over, so that this one simply starts.
+func (a *API) supersede(ctx context.Context, row store.Operation) (bool, error) {
+	waiting, err := a.store.Operation(ctx, row.Tenant, row.Request.Supersede)
+	if err != nil {
+		return false, err
+	}
+	if waiting.JobUID != row.JobUID {
+		return false, failure.New(failure.Invalid, "operation %s is not one of job %s", waiting.ID, row.Ref()).
+			WithFields(failure.Field{Name: "/supersede", Reason: "is another job's operation", Next: "name the operation that the job waits in"})
+	}
+	if waiting.Phase.Final() {
+		return false, nil
+	}
+	handle, err := a.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+		WorkflowID: row.Ref().WorkflowID(), RunID: waiting.Run(), UpdateID: "supersede-" + row.ID, UpdateName: upgrade.UpdateSupersede,
+		Args: []any{inputOf(row)}, WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	if err == nil {
+		err = handle.Get(ctx, nil)
+	}
+	return err == nil, asked(err, waiting)
+}
+
 func startOptions(row store.Operation, site string) client.StartWorkflowOptions {
 	ref := row.Ref()
 	attributes := []temporal.SearchAttributeUpdate{
@@ -80,7 +107,7 @@ func startOptions(row store.Operation, site string) client.StartWorkflowOptions 
 		WorkflowIDReusePolicy:                    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		WorkflowTaskTimeout:                      workflowTaskTimeout,
-		Memo:                                     map[string]any{memoOperation: row.ID, "kind": row.Kind, "requestedBy": row.CreatedBy},
+		Memo:                                     map[string]any{upgrade.MemoOperation: row.ID, "kind": row.Kind, "requestedBy": row.CreatedBy},
 		TypedSearchAttributes:                    temporal.NewSearchAttributes(attributes...),
 		StaticSummary:                            fmt.Sprintf("%s **%s** at %s", row.Kind, ref, site),
 		StaticDetails:                            details(row, site),
@@ -122,7 +149,7 @@ func (a *API) holder(ctx context.Context, ref job.Ref, runID string) (operation 
 		return "", false, unreachable(err, "job "+ref.String()+" has an operation, but which one can't be read")
 	}
 	info := described.GetWorkflowExecutionInfo()
-	if payload, ok := info.GetMemo().GetFields()[memoOperation]; ok {
+	if payload, ok := info.GetMemo().GetFields()[upgrade.MemoOperation]; ok {
 		_ = converter.GetDefaultDataConverter().FromPayload(payload, &operation)
 	}
 	return operation, info.GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING, nil

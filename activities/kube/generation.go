@@ -238,6 +238,24 @@ func (a *Activities) RestoreWorkers(ctx context.Context, in activities.Generatio
 	})
 }
 
+// ScaleWorkers brings the TaskManagers to another number; the pods named as spare
+// go first where some go.
+func (a *Activities) ScaleWorkers(ctx context.Context, in activities.WorkersIn) (activities.None, error) {
+	if _, err := a.tenant(in.Identity); err != nil {
+		return activities.None{}, err
+	}
+	name := manifest.Of(in.Identity, in.Generation)
+	deployment := name.Deployment(manifest.TaskManager)
+	return effect.Do(ctx, effect.ScaleWorkers, fmt.Sprintf("%s %d", deployment, in.Replicas), func(ctx context.Context) (activities.None, error) {
+		for _, pod := range in.Spare {
+			if err := a.cluster.DeleteFirst(ctx, manifest.ManagerGeneration, in.Identity.Namespace, pod); err != nil {
+				return activities.None{}, err
+			}
+		}
+		return activities.None{}, a.cluster.Resize(ctx, manifest.ManagerGeneration, in.Identity.Namespace, deployment, int32(in.Replicas), manifest.AnnotationWorkers)
+	})
+}
+
 // RemoveGeneration retires the generation on the Lease and then deletes its
 // root; Kubernetes collects the rest. Retired first: from then on no late apply
 // brings it back and its agent acts no more. Already gone is fine.

@@ -66,6 +66,8 @@ func (a *Activities) Register(registry activities.Registry) {
 	activities.Register(registry, activities.AwaitGeneration, a.AwaitGeneration)
 	activities.Register(registry, activities.ScaleDownWorkers, a.ScaleDownWorkers)
 	activities.Register(registry, activities.RestoreWorkers, a.RestoreWorkers)
+	activities.Register(registry, activities.ScaleWorkers, a.ScaleWorkers)
+	activities.Register(registry, activities.NoteSize, a.NoteSize)
 	activities.Register(registry, activities.RemoveGeneration, a.RemoveGeneration)
 }
 

@@ -68,6 +68,13 @@ func (a *Activities) MoveLease(ctx context.Context, in activities.LeaseIn) (leas
 	})
 }
 
+// NoteSize writes the size of an in-place change, before Flink is told.
+func (a *Activities) NoteSize(ctx context.Context, in activities.NoteSizeIn) (lease.State, error) {
+	return a.update(ctx, in.Identity, func(state lease.State) (lease.State, error) {
+		return state.Resize(in.Operation, in.Size)
+	})
+}
+
 // RecordOutcome writes the outcome of an epoch's intent.
 func (a *Activities) RecordOutcome(ctx context.Context, in activities.RecordOutcomeIn) (lease.State, error) {
 	return a.update(ctx, in.Identity, func(state lease.State) (lease.State, error) {

@@ -70,6 +70,7 @@ func (a *Activities) resolve(ctx context.Context, in activities.ResolveIn) (acti
 		Profile:     profile.Body,
 		Current: activities.Current{
 			Revision: found.State.Revision, Digest: found.State.Digest, Profile: found.State.Profile, State: found.State.State, Epoch: found.State.Epoch, ProfileDigest: found.State.ProfileDigest,
+			Applied: found.State.Applied,
 		},
 		EverSnapshot: ever,
 		Newest:       found.Newest,
@@ -119,7 +120,7 @@ func (a *Activities) recordSnapshot(ctx context.Context, in activities.RecordSna
 
 func (a *Activities) commit(ctx context.Context, in activities.CommitIn) (activities.None, error) {
 	return activities.None{}, a.Store.Commit(ctx, store.State{
-		JobUID: in.JobUID, Revision: in.Revision, Profile: in.Profile, ProfileDigest: in.ProfileDigest, State: in.State,
+		JobUID: in.JobUID, Revision: in.Revision, Profile: in.Profile, ProfileDigest: in.ProfileDigest, Applied: in.Applied, State: in.State,
 		Epoch: in.Epoch, Generation: in.Generation, Operation: in.Operation, Withdrawn: in.Withdrawn,
 	})
 }

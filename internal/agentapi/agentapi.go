@@ -44,6 +44,8 @@ const (
 	Await       Kind = "await"       // every vertex RUNNING at its parallelism, restored path as intended
 	Checkpoint  Kind = "checkpoint"  // trigger a checkpoint and wait for it (the gate's first half)
 	Soak        Kind = "soak"        // no restart for a while (its second half)
+	Rescale     Kind = "rescale"     // another parallelism for the running job, as noted on the Lease
+	Spare       Kind = "spare"       // wait until TaskManagers have nothing to do, and name them
 )
 
 // Command is one piece of work. Exactly the field of its kind is set.
@@ -63,6 +65,8 @@ type Command struct {
 	Await      *AwaitIn      `json:"await,omitempty"`
 	Checkpoint *CheckpointIn `json:"checkpoint,omitempty"`
 	Soak       *SoakIn       `json:"soak,omitempty"`
+	Rescale    *RescaleIn    `json:"rescale,omitempty"`
+	Spare      *SpareIn      `json:"spare,omitempty"`
 }
 
 // Phase of a command.
@@ -237,6 +241,30 @@ type SoakIn struct {
 // SoakOut is a quiet soak; a restart or failure ends the command in failure.JobFailed.
 type SoakOut struct {
 	Restarts int64 `json:"restarts"`
+}
+
+// RescaleIn asks for the parallelism that the Lease's size names. Vertices that
+// have another parallelism than From by the program's own word keep it.
+type RescaleIn struct {
+	FlinkJobID string `json:"flinkJobId"`
+	From       int    `json:"from"`
+	To         int    `json:"to"`
+	Slots      int    `json:"slots"` // registered ones to wait for before; Flink silently runs narrower without
+}
+
+// RescaleOut says when Flink was told.
+type RescaleOut struct {
+	SentAt int64 `json:"sentAt"` // ms since 1970
+}
+
+// SpareIn asks for that many TaskManagers without a task.
+type SpareIn struct {
+	Count int `json:"count"`
+}
+
+// SpareOut names their pods; fewer than asked for where tasks keep them busy.
+type SpareOut struct {
+	Pods []string `json:"pods"`
 }
 
 // State is an agent's view of its cluster, for people and plans.

@@ -43,8 +43,8 @@ func (a *app) complete(command *cobra.Command) {
 		command.ValidArgsFunction = cobra.NoFileCompletions
 	}
 	for name, values := range map[string][]string{
-		"output": {table, jsonFormat, yamlFormat}, "strategy": {string(job.Warm), string(job.Cold)},
-		"kind": {string(job.Start), string(job.Upgrade), string(job.Stop), string(job.Savepoint), string(job.Restart), string(job.Rollback)},
+		"output": {table, jsonFormat, yamlFormat}, "strategy": {string(job.Warm), string(job.Cold), string(job.InPlace)},
+		"kind": {string(job.Start), string(job.Upgrade), string(job.Rescale), string(job.Stop), string(job.Savepoint), string(job.Restart), string(job.Rollback)},
 	} {
 		a.completeFlag(command, name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	}

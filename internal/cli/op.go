@@ -19,6 +19,7 @@ func (a *app) opCommand() *cobra.Command {
 		a.startCommand(job.Start, "Start a job that does not run"),
 		a.startCommand(job.Stop, "Stop a job, keeping a savepoint"),
 		a.startCommand(job.Upgrade, "Bring a running job to another revision or profile"),
+		a.startCommand(job.Rescale, "Bring a running job to another profile, in place where that is possible"),
 		a.startCommand(job.Savepoint, "Take a savepoint of a running job"),
 		a.startCommand(job.Restart, "Run the revision and profile in force anew, on a new generation, with its state"),
 		a.startCommand(job.Rollback, "Bring a running job back to an older revision, with its state"),
@@ -94,16 +95,28 @@ func (a *app) startCommand(kind job.Kind, short string) *cobra.Command {
 		flags.IntVar(&w.soak, "soak", job.DefaultSoakSeconds, "seconds to watch the new submission before the commit")
 	}
 	if kind.Submits() && kind != job.Restart {
-		flags.IntVar(&w.request.Revision, "revision", 0, revisionHelp(kind))
 		flags.StringVar(&w.request.Profile, "profile", "", "profile; the one in force when left out, else ordinary")
+	}
+	if kind.ChoosesRevision() {
+		flags.IntVar(&w.request.Revision, "revision", 0, revisionHelp(kind))
 		flags.BoolVar(&w.request.AllowStateLoss, "allow-state-loss", false, "state may go for which the new job graph has no operator (role admin)")
 	}
 	if kind.Replaces() {
-		flags.StringVar(&w.request.Strategy, "strategy", "", "warm (default): the new cluster stands before the stop; cold: less resources, more downtime")
-		flags.BoolVar(&w.request.WithoutSavepoint, "without-savepoint", false, "go on from the newest checkpoint when no savepoint can be taken (a job that crash-loops)")
+		flags.StringVar(&w.request.Strategy, "strategy", "", "warm (default): the new cluster stands before the stop; cold: less resources, more downtime; in-place (default of rescale where possible): only the parallelism of the running job")
 		flags.StringVar(&w.request.Replay, "replay", "", "what a rollback may do when the old revision can't read the new one's snapshots: ask (default), allow or deny to publish again what came after the savepoint")
 	}
+	if kind == job.Rescale {
+		_ = command.MarkFlagRequired("profile")
+	}
+	if kind.Replaces() && kind != job.Rescale {
+		flags.BoolVar(&w.request.WithoutSavepoint, "without-savepoint", false, "go on from the newest checkpoint when no savepoint can be taken (a job that crash-loops)")
+	}
+	if kind.Submits() {
+		flags.StringVar(&w.request.DefaultDecision, "default-decision", "", "taken when nobody decides while the operation waits: retry, replay or give-up")
+		flags.IntVar(&w.request.DefaultAfterMinutes, "default-after-minutes", 0, "how long it waits for a person before that")
+	}
 	if kind == job.Start {
+		flags.StringVar(&w.request.Supersede, "supersede", "", "id of the waiting operation whose place this one takes")
 		flags.BoolVar(&w.request.Stateless, "stateless", false, "start without a snapshot (role admin)")
 	}
 	return command

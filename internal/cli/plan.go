@@ -72,7 +72,7 @@ func (a *app) planCommand() *cobra.Command {
 	flags.StringVar(&w.request.Kind, "kind", "", "start, upgrade, stop, savepoint, restart or rollback; upgrade when it runs, else start, when left out")
 	flags.IntVar(&w.request.Revision, "revision", 0, "revision; the newest when left out (of a rollback the newest older one that ran)")
 	flags.StringVar(&w.request.Profile, "profile", "", "profile; the one in force when left out, else ordinary")
-	flags.StringVar(&w.request.Strategy, "strategy", "", "warm (default) or cold, of an upgrade")
+	flags.StringVar(&w.request.Strategy, "strategy", "", "warm (default), cold or in-place")
 	flags.BoolVar(&w.request.Stateless, "stateless", false, "of a start: without a snapshot")
 	flags.BoolVar(&w.request.WithoutSavepoint, "without-savepoint", false, "of an upgrade: on from the newest checkpoint when no savepoint can be taken")
 	flags.BoolVar(&w.request.AllowStateLoss, "allow-state-loss", false, "state may go for which the new job graph has no operator")
@@ -174,6 +174,9 @@ func (a *app) printPlan(name string, p apiclient.Plan, command string) {
 	strategy := ""
 	if p.Strategy != "" {
 		strategy = " (" + p.Strategy + ")"
+		if p.Why != "" {
+			strategy = " (" + p.Strategy + ": " + p.Why + ")"
+		}
 	}
 	_, _ = fmt.Fprintf(out, "%s %s/%s%s\n", clean(p.Kind), clean(a.tenant), clean(name), clean(strategy))
 	line := func(name, text string) {

@@ -19,6 +19,8 @@ const (
 	RunPrimer         Name = "run-primer"          // id: job.PrimerID
 	SubmitJob         Name = "submit-job"          // id: job.FlinkJobID
 	CancelJob         Name = "cancel-job"          // id: job.FlinkJobID, noted on the Lease first
+	RescaleJob        Name = "rescale-job"         // id: job.FlinkJobID and the parallelism, noted on the Lease first
+	ScaleWorkers      Name = "scale-workers"       // id: name with the generation and the number
 	CloseSubmission   Name = "close-submission"    // id: job.FlinkJobID, noted on the Lease first
 	StopWithSavepoint Name = "stop-with-savepoint" // id: job.TriggerID
 	TriggerSavepoint  Name = "trigger-savepoint"   // id: job.TriggerID

@@ -102,23 +102,50 @@ func (c *Client) RunningSince(ctx context.Context, id, vertex string) (int64, er
 // vertex; nil where the default scheduler runs (it knows one parallelism only
 // and answers with an error).
 func (c *Client) Targets(ctx context.Context, id string) (map[string]int, error) {
-	var out map[string]struct {
-		Parallelism struct {
-			Upper int `json:"upperBound"`
-		} `json:"parallelism"`
-	}
+	var out map[string]requirement
 	err := c.get(ctx, "/jobs/"+id+"/resource-requirements", &out)
 	if err != nil {
 		if a := answerIn(err); a != nil && a.has("UnsupportedOperationException") {
 			return nil, nil
 		}
-		return nil, err
+		return nil, unknownJob(err)
 	}
 	targets := make(map[string]int, len(out))
 	for vertex, requirement := range out {
 		targets[vertex] = requirement.Parallelism.Upper
 	}
 	return targets, nil
+}
+
+// requirement is what the adaptive scheduler knows of one vertex.
+type requirement struct {
+	Parallelism struct {
+		Lower int `json:"lowerBound"`
+		Upper int `json:"upperBound"`
+	} `json:"parallelism"`
+}
+
+// Rescale tells the adaptive scheduler other parallelisms, all vertices' at once;
+// the same again changes nothing. Flink takes fewer slots than it needs without a
+// word: look at what the job then runs at.
+func (c *Client) Rescale(ctx context.Context, id string, targets map[string]int) error {
+	body := make(map[string]requirement, len(targets))
+	for vertex, parallelism := range targets {
+		var r requirement
+		r.Parallelism.Lower, r.Parallelism.Upper = 1, parallelism
+		body[vertex] = r
+	}
+	return unknownJob(c.do(ctx, call{
+		kind: effect, method: http.MethodPut, path: "/jobs/" + id + "/resource-requirements", body: body, timeout: readTimeout,
+	}, nil))
+}
+
+// unknownJob makes NotFound of the 500 by which this resource says that.
+func unknownJob(err error) error {
+	if a := answerIn(err); a != nil && a.has("FlinkJobNotFoundException") {
+		return failure.Wrap(failure.NotFound, err, "the JobManager doesn't know the job")
+	}
+	return err
 }
 
 // Restarts counts the job's restarts so far.

@@ -11,27 +11,35 @@ const (
 	Savepoint Kind = "savepoint"
 	Restart   Kind = "restart"  // the revision and profile in force, on a new generation
 	Rollback  Kind = "rollback" // an upgrade to an older revision
+	Rescale   Kind = "rescale"  // the running revision with another profile
 )
 
 // Replaces says whether the operation puts a new submission in the place of the
 // one that runs.
-func (k Kind) Replaces() bool { return k == Upgrade || k == Restart || k == Rollback }
+func (k Kind) Replaces() bool {
+	return k == Upgrade || k == Restart || k == Rollback || k == Rescale
+}
 
 // Submits says whether it makes a new submission.
 func (k Kind) Submits() bool { return k == Start || k.Replaces() }
 
-// Kinds are all of them.
-var Kinds = []Kind{Start, Stop, Upgrade, Savepoint, Restart, Rollback}
+// ChoosesRevision says whether it may bring another revision than the one in force.
+func (k Kind) ChoosesRevision() bool { return k == Start || k == Upgrade || k == Rollback }
+
+// Kinds are all of them, in the order in which people read them.
+var Kinds = []Kind{Start, Stop, Upgrade, Rescale, Savepoint, Restart, Rollback}
 
 // Strategy says what stands before the old job is touched.
 type Strategy string
 
 // Warm: the whole new cluster stands, primed, before the stop. Cold: only its
 // JobManager does; the TaskManagers come after the stop (less resources, more
-// downtime).
+// downtime). InPlace: the running job gets another parallelism; nothing new is
+// made but TaskManagers.
 const (
-	Warm Strategy = "warm"
-	Cold Strategy = "cold"
+	Warm    Strategy = "warm"
+	Cold    Strategy = "cold"
+	InPlace Strategy = "in-place"
 )
 
 // Request is what a person asks of an operation.
@@ -39,7 +47,7 @@ type Request struct {
 	Kind      Kind     `json:"kind"`
 	Revision  int      `json:"revision,omitempty"`  // 0: the newest; of a rollback the newest older one that was committed
 	Profile   string   `json:"profile,omitempty"`   // "": the one in force, else "ordinary"
-	Strategy  Strategy `json:"strategy,omitempty"`  // "": warm
+	Strategy  Strategy `json:"strategy,omitempty"`  // "": warm; of a rescale in place where that is possible
 	Stateless bool     `json:"stateless,omitempty"` // start without a snapshot, stop without keeping one
 	// AllowStateLoss is the word without which a start or upgrade is refused whose
 	// job graph has no operator for some state in the snapshot.
@@ -58,6 +66,14 @@ type Request struct {
 	// nil: DefaultSoakSeconds. 0 to 3600.
 	SoakSeconds *int `json:"soakSeconds,omitempty"`
 
+	// DefaultDecision is taken when the operation has waited DefaultAfterMinutes for
+	// a person's, where it is among the ways that are open then.
+	DefaultDecision     string `json:"defaultDecision,omitempty"`     // retry, replay or give-up
+	DefaultAfterMinutes int    `json:"defaultAfterMinutes,omitempty"` // 1 to 10080
+
+	// Supersede is a waiting operation of the job that this one takes the place of.
+	Supersede string `json:"supersede,omitempty"`
+
 	// PlanDigest is that of the plan that the person has seen: the operation ends
 	// before any effect when its own differs. "": whatever it is.
 	PlanDigest string `json:"planDigest,omitempty"`
@@ -75,6 +91,9 @@ const (
 
 // DefaultSoakSeconds is DESIGN §4's soak.
 const DefaultSoakSeconds = 30
+
+// MaxDefaultMinutes bounds the wait for a decision before the default is taken: a week.
+const MaxDefaultMinutes = 7 * 24 * 60
 
 // MaxSoakSeconds bounds a soak: the job's lock is held that long.
 const MaxSoakSeconds = 3600

@@ -199,63 +199,65 @@ func checkText(text string, limit int) string {
 	return ""
 }
 
+// use is a field of a request that means something to some Kinds only.
+type use struct {
+	field string
+	given bool
+	means bool // something to the request's kind
+}
+
+func (r Request) uses() []use {
+	return []use{
+		{"/revision", r.Revision != 0, r.Kind.ChoosesRevision()},
+		{"/profile", r.Profile != "", r.Kind.Submits() && r.Kind != Restart},
+		{"/strategy", r.Strategy != "", r.Kind.Replaces()},
+		{"/stateless", r.Stateless, r.Kind == Start},
+		{"/allowStateLoss", r.AllowStateLoss, r.Kind.ChoosesRevision()},
+		{"/withoutSavepoint", r.WithoutSavepoint, r.Kind.Replaces() && r.Kind != Rescale},
+		{"/replay", r.Replay != "", r.Kind.Replaces()},
+		{"/supersede", r.Supersede != "", r.Kind == Start},
+		{"/defaultDecision", r.DefaultDecision != "", r.Kind.Submits()},
+		{"/soakSeconds", r.SoakSeconds != nil, r.Kind.Submits()},
+	}
+}
+
 // Validate lists everything that is wrong with a request, at the body's root.
 func (r Request) Validate() []failure.Field {
 	v := fields{}
-	switch r.Kind {
-	case Start, Stop, Upgrade, Savepoint, Restart, Rollback:
-	default:
-		v.add("/kind", fmt.Sprintf("%q is none of start, stop, upgrade, savepoint, restart, rollback", r.Kind), "")
+	if !slices.Contains(Kinds, r.Kind) {
+		v.add("/kind", fmt.Sprintf("%q is none of %s", r.Kind, joined(Kinds)), "")
 	}
-	changes := r.Kind.Submits() && r.Kind != Restart // that goes on with what there is
+	for _, u := range r.uses() {
+		if u.given && slices.Contains(Kinds, r.Kind) && !u.means {
+			v.add(u.field, "means nothing to a "+string(r.Kind), "leave it out")
+		}
+	}
+	r.validateValues(&v)
+	return v.found
+}
+
+func (r Request) validateValues(v *fields) {
 	if r.Revision < 0 {
 		v.add("/revision", "is negative", "leave it out for the newest")
-	}
-	if r.Revision != 0 && !changes {
-		v.add("/revision", "means nothing to a "+string(r.Kind), "leave it out")
 	}
 	if r.Profile != "" {
 		if reason := CheckName(r.Profile); reason != "" {
 			v.add("/profile", reason, "")
-		} else if !changes {
-			v.add("/profile", "means nothing to a "+string(r.Kind), "leave it out")
 		}
+	} else if r.Kind == Rescale {
+		v.add("/profile", "is missing: a rescale brings the job to another profile", "name one; GET .../profiles lists them")
 	}
-	switch r.Strategy {
-	case "":
-	case Warm, Cold:
-		if !r.Kind.Replaces() {
-			v.add("/strategy", "means nothing to a "+string(r.Kind), "leave it out")
-		}
-	default:
-		v.add("/strategy", fmt.Sprintf("%q is neither warm nor cold", r.Strategy), "")
-	}
-	if r.Stateless && r.Kind != Start {
-		v.add("/stateless", "is only for start: a stop always keeps a savepoint", "leave it out")
-	}
-	if r.AllowStateLoss && !changes {
-		v.add("/allowStateLoss", "means nothing to a "+string(r.Kind), "leave it out")
-	} else if r.AllowStateLoss && r.Stateless {
+	oneOf(v, "/strategy", r.Strategy, Warm, Cold, InPlace)
+	oneOf(v, "/replay", r.Replay, ReplayAsk, ReplayAllow, ReplayDeny)
+	if r.AllowStateLoss && r.Stateless {
 		v.add("/allowStateLoss", "means nothing to a start without a snapshot", "leave it out, or stateless")
 	}
-	if r.WithoutSavepoint && !r.Kind.Replaces() {
-		v.add("/withoutSavepoint", "means nothing to a "+string(r.Kind), "leave it out")
+	if r.SoakSeconds != nil && (*r.SoakSeconds < 0 || *r.SoakSeconds > MaxSoakSeconds) {
+		v.add("/soakSeconds", fmt.Sprintf("must be from 0 to %d", MaxSoakSeconds), "")
 	}
-	switch r.Replay {
-	case "":
-	case ReplayAsk, ReplayAllow, ReplayDeny:
-		if !r.Kind.Replaces() {
-			v.add("/replay", "means nothing to a "+string(r.Kind), "leave it out")
-		}
-	default:
-		v.add("/replay", fmt.Sprintf("%q is none of ask, allow, deny", r.Replay), "")
-	}
-	if r.SoakSeconds != nil {
-		if !r.Kind.Submits() {
-			v.add("/soakSeconds", "means nothing to a "+string(r.Kind), "leave it out")
-		} else if *r.SoakSeconds < 0 || *r.SoakSeconds > MaxSoakSeconds {
-			v.add("/soakSeconds", fmt.Sprintf("must be from 0 to %d", MaxSoakSeconds), "")
-		}
+	r.validateDefault(v)
+	if r.Supersede != "" && !operationID.MatchString(r.Supersede) {
+		v.add("/supersede", "is not an operation's id", "list the job's: sluice get operations")
 	}
 	if r.PlanDigest != "" {
 		if _, err := ParseDigest(r.PlanDigest); err != nil {
@@ -267,5 +269,32 @@ func (r Request) Validate() []failure.Field {
 	} else if reason := checkText(r.Reason, 4*MaxReason); reason != "" {
 		v.add("/reason", reason, "")
 	}
-	return v.found
+}
+
+// operationID is a ULID.
+var operationID = regexp.MustCompile(`^[0-7][0-9A-HJKMNP-TV-Z]{25}$`)
+
+func (r Request) validateDefault(v *fields) {
+	oneOf(v, "/defaultDecision", r.DefaultDecision, "retry", "replay", "give-up")
+	switch {
+	case r.DefaultDecision == "" && r.DefaultAfterMinutes != 0:
+		v.add("/defaultAfterMinutes", "means nothing without defaultDecision", "name the decision too")
+	case r.DefaultDecision != "":
+		v.between("/defaultAfterMinutes", r.DefaultAfterMinutes, 1, MaxDefaultMinutes)
+	}
+}
+
+// oneOf: "" leaves the choice to the platform.
+func oneOf[T ~string](v *fields, field string, value T, known ...T) {
+	if value != "" && !slices.Contains(known, value) {
+		v.add(field, fmt.Sprintf("%q is none of %s", value, joined(known)), "")
+	}
+}
+
+func joined[T ~string](values []T) string {
+	all := make([]string, len(values))
+	for i, value := range values {
+		all[i] = string(value)
+	}
+	return strings.Join(all, ", ")
 }

@@ -133,6 +133,28 @@ func (c *Cluster) ScaleBack(ctx context.Context, manager, namespace, name, annot
 // change, apply): a later Apply by the same manager meets no conflict, and the
 // rest of the object stays as that manager left it. One that is gone is nil.
 func (c *Cluster) Scale(ctx context.Context, manager, namespace, name string, replicas int32) error {
+	return c.scale(ctx, manager, namespace, name, replicas, nil)
+}
+
+// Resize is Scale for good: the annotation, which ScaleBack reads, says so too.
+func (c *Cluster) Resize(ctx context.Context, manager, namespace, name string, replicas int32, annotation string) error {
+	return c.scale(ctx, manager, namespace, name, replicas, map[string]string{annotation: strconv.Itoa(int(replicas))})
+}
+
+// DeleteFirst marks a pod as the first to go when its ReplicaSet gets smaller. One
+// that is gone is nil.
+func (c *Cluster) DeleteFirst(ctx context.Context, manager, namespace, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	patch := []byte(`{"metadata":{"annotations":{"` + corev1.PodDeletionCost + `":"-100"}}}`)
+	_, err := c.CoreV1().Pods(namespace).Patch(ctx, name, types.MergePatchType, patch, meta.PatchOptions{FieldManager: manager})
+	if answer.Absent(err) {
+		return nil
+	}
+	return translateWrite(err, fmt.Sprintf("Pod %s/%s", namespace, name))
+}
+
+func (c *Cluster) scale(ctx context.Context, manager, namespace, name string, replicas int32, annotations map[string]string) error {
 	ctx, cancel := context.WithTimeout(ctx, CallTimeout)
 	defer cancel()
 	what := fmt.Sprintf("Deployment %s/%s", namespace, name)
@@ -143,7 +165,11 @@ func (c *Cluster) Scale(ctx context.Context, manager, namespace, name string, re
 	if err != nil {
 		return Translate(err, what)
 	}
-	if found.DeletionTimestamp != nil || found.Spec.Replicas != nil && *found.Spec.Replicas == replicas {
+	same := found.Spec.Replicas != nil && *found.Spec.Replicas == replicas
+	for key, value := range annotations {
+		same = same && found.Annotations[key] == value
+	}
+	if found.DeletionTimestamp != nil || same {
 		return nil
 	}
 	object, err := apps.ExtractDeployment(found, manager)
@@ -151,7 +177,7 @@ func (c *Cluster) Scale(ctx context.Context, manager, namespace, name string, re
 		return failure.Wrap(failure.Internal, err, "read what %s owns of %s", manager, what)
 	}
 	// The uid makes it this very object: an apply never makes a new one of it.
-	object.WithUID(found.UID).Spec.WithReplicas(replicas)
+	object.WithUID(found.UID).WithAnnotations(annotations).Spec.WithReplicas(replicas)
 	_, err = c.AppsV1().Deployments(namespace).Apply(ctx, object, meta.ApplyOptions{FieldManager: manager})
 	return translateWrite(err, what)
 }

@@ -51,24 +51,31 @@ func (c Client) Create(ctx context.Context, key Key, labels map[string]string) e
 
 // Get reads the State. NotFound only when the API server says so.
 func (c Client) Get(ctx context.Context, key Key) (State, error) {
-	state, _, err := c.get(ctx, key)
-	return state, err
+	reading, err := c.Read(ctx, key)
+	return reading.State, err
 }
 
-func (c Client) get(ctx context.Context, key Key) (State, *coordination.Lease, error) {
+// Reading is a State with the version of the Lease that carries it.
+type Reading struct {
+	State  State
+	object *coordination.Lease
+}
+
+// Read is Get for a later UpdateFrom.
+func (c Client) Read(ctx context.Context, key Key) (Reading, error) {
 	object, err := c.API.Leases(key.Namespace).Get(ctx, key.Name, meta.GetOptions{})
 	if err != nil {
-		return State{}, nil, translate(err, key)
+		return Reading{}, translate(err, key)
 	}
 	var state State
 	if err := json.Unmarshal([]byte(object.Annotations[annotation]), &state); err != nil {
-		return State{}, nil, failure.Wrap(failure.Refused, err, "Lease %s/%s is not readable as a writer lease", key.Namespace, key.Name)
+		return Reading{}, failure.Wrap(failure.Refused, err, "Lease %s/%s is not readable as a writer lease", key.Namespace, key.Name)
 	}
 	if state.JobUID != key.JobUID {
-		return State{}, nil, failure.New(failure.Conflict, "Lease %s/%s belongs to job uid %s, not %s", key.Namespace, key.Name, state.JobUID, key.JobUID).
+		return Reading{}, failure.New(failure.Conflict, "Lease %s/%s belongs to job uid %s, not %s", key.Namespace, key.Name, state.JobUID, key.JobUID).
 			WithNext("a job of the same name was deleted and made again, or another platform uses this namespace")
 	}
-	return state, object, nil
+	return Reading{state, object}, nil
 }
 
 // maxSwaps bounds how often a lost race is tried again: each loss means that
@@ -84,35 +91,64 @@ var lost, _ = otel.Meter("sluice/lease").Int64Counter("sluice.lease.conflicts",
 // pure. Its error ends the update and is returned as it is. An unchanged State
 // is not written.
 func (c Client) Update(ctx context.Context, key Key, decide func(State) (State, error)) (State, error) {
+	written, err := c.UpdateFrom(ctx, key, Reading{}, decide)
+	return written.State, err
+}
+
+// UpdateFrom is Update whose first decision rests on an earlier reading, which
+// saves one. Of that decision only a write that the API server took counts: a
+// refusal, or that there is nothing to write, is decided again on a fresh reading.
+func (c Client) UpdateFrom(ctx context.Context, key Key, earlier Reading, decide func(State) (State, error)) (Reading, error) {
 	lost.Add(ctx, 0) // there from the first write on: a rate needs a first value
+	if earlier.object != nil && earlier.object.Namespace == key.Namespace && earlier.object.Name == key.Name && earlier.State.JobUID == key.JobUID {
+		if next, err := decide(earlier.State); err == nil {
+			if written, stored, err := c.swap(ctx, key, earlier, next); err == nil && stored {
+				return written, nil
+			}
+		}
+	}
 	for range maxSwaps {
-		state, object, err := c.get(ctx, key)
+		now, err := c.Read(ctx, key)
 		if err != nil {
-			return State{}, err
+			return Reading{}, err
 		}
-		next, err := decide(state)
+		next, err := decide(now.State)
 		if err != nil {
-			return state, err
+			return now, err
 		}
-		body, err := encodeOver(object.Annotations[annotation], next)
-		if err != nil {
-			return state, err
-		}
-		if object.Annotations[annotation] == body {
-			return next, nil
-		}
-		object.Annotations[annotation] = body // the object keeps its resourceVersion: the swap's condition
-		_, err = c.API.Leases(key.Namespace).Update(ctx, object, meta.UpdateOptions{FieldManager: "sluice/lease"})
+		written, _, err := c.swap(ctx, key, now, next)
 		if apierrors.IsConflict(err) {
 			lost.Add(ctx, 1)
 			continue
 		}
 		if err != nil {
-			return state, translate(err, key)
+			return now, err
 		}
-		return next, nil
+		return written, nil
 	}
-	return State{}, failure.New(failure.Unavailable, "Lease %s/%s changed %d times while it was to be written", key.Namespace, key.Name, maxSwaps)
+	return Reading{}, failure.New(failure.Unavailable, "Lease %s/%s changed %d times while it was to be written", key.Namespace, key.Name, maxSwaps)
+}
+
+// swap stores next if the Lease is still what was read; stored is false where
+// there was nothing to write. A lost race is Kubernetes' own conflict.
+func (c Client) swap(ctx context.Context, key Key, read Reading, next State) (written Reading, stored bool, err error) {
+	body, err := encodeOver(read.object.Annotations[annotation], next)
+	if err != nil {
+		return read, false, err
+	}
+	if read.object.Annotations[annotation] == body {
+		return Reading{next, read.object}, false, nil
+	}
+	object := read.object.DeepCopy() // it keeps its resourceVersion: the swap's condition
+	object.Annotations[annotation] = body
+	object, err = c.API.Leases(key.Namespace).Update(ctx, object, meta.UpdateOptions{FieldManager: "sluice/lease"})
+	if apierrors.IsConflict(err) {
+		return read, false, err
+	}
+	if err != nil {
+		return read, false, translate(err, key)
+	}
+	return Reading{next, object}, true, nil
 }
 
 func encode(state State) (string, error) {

@@ -51,6 +51,7 @@ type State struct {
 	Hold        *Hold        `json:"hold,omitempty"`
 	Ended       *Ended       `json:"ended,omitempty"`
 	Profile     string       `json:"profile,omitempty"` // in force
+	Size        *Size        `json:"size,omitempty"`    // nil: generations have the one they were made with
 	// Released is the operation that gave its hold up last: a write of it that
 	// arrives late can't place the hold again, and the release is a write even
 	// where no hold was seen, so that such a write loses its race.
@@ -80,6 +81,16 @@ type Intent struct {
 	// repeat its POST.
 	Closing bool    `json:"closing,omitempty"`
 	Outcome Outcome `json:"outcome"`
+}
+
+// Size is the parallelism to which a generation was brought in place. It is noted
+// before Flink is told: whoever submits to that generation next, also after its
+// JobManager died, submits at this size.
+type Size struct {
+	Generation  int    `json:"generation"`
+	FlinkJobID  string `json:"flinkJobId"`
+	Profile     string `json:"profile"`
+	Parallelism int    `json:"parallelism"`
 }
 
 // Hold stops every agent but for this operation's commands.
@@ -187,6 +198,32 @@ func (s State) Stopping(operation string, stop StopSent) (State, error) {
 	s = s.clone()
 	s.Hold.Stop = &stop
 	return s, nil
+}
+
+// Resize notes the size to which the submission is to be brought in place.
+func (s State) Resize(operation string, to Size) (State, error) {
+	if err := s.CheckHolder(operation); err != nil {
+		return s, err
+	}
+	switch {
+	case s.Standing(to.Generation) != Active:
+		return s, failure.New(failure.Refused, "generation %d is %s, not active: its job isn't rescaled", to.Generation, s.Standing(to.Generation))
+	case s.Intent == nil || s.Intent.FlinkJobID != to.FlinkJobID:
+		return s, failure.New(failure.Refused, "the rescale names Flink job %s, but the Lease's submission is another", to.FlinkJobID)
+	case s.Size != nil && *s.Size == to:
+		return s, nil
+	}
+	s = s.clone()
+	s.Size, s.Profile = &to, to.Profile
+	return s, nil
+}
+
+// Parallelism is the one in force in a generation; 0: the one it was made with.
+func (s State) Parallelism(generation int) int {
+	if s.Size == nil || s.Size.Generation != generation {
+		return 0
+	}
+	return s.Size.Parallelism
 }
 
 // Move makes a generation the active one and lets the former stand by. The
@@ -315,6 +352,9 @@ func (s State) Retire(generation int) (State, error) {
 		return s, failure.New(failure.Refused, "generation %d is active and its submission is %s", generation, s.Intent.Outcome)
 	}
 	s = s.clone()
+	if s.Size != nil && s.Size.Generation == generation {
+		s.Size = nil
+	}
 	retired := 0
 	for i := len(s.Generations) - 1; i >= 0; i-- {
 		if s.Generations[i].Number == generation {
@@ -362,6 +402,10 @@ func (s State) clone() State {
 	if s.Ended != nil {
 		ended := *s.Ended
 		s.Ended = &ended
+	}
+	if s.Size != nil {
+		size := *s.Size
+		s.Size = &size
 	}
 	return s
 }

@@ -46,7 +46,7 @@ func (s *Store) commit(ctx context.Context, tx bun.Tx, state State) error {
 	}
 	state.UpdatedAt = s.clock()
 	_, err = tx.NewInsert().Model(&state).On("DUPLICATE KEY UPDATE").
-		Set("revision = VALUES(revision)").Set("digest = VALUES(digest)").Set("profile = VALUES(profile)").Set("profile_digest = VALUES(profile_digest)").
+		Set("revision = VALUES(revision)").Set("digest = VALUES(digest)").Set("profile = VALUES(profile)").Set("profile_digest = VALUES(profile_digest)").Set("profile_spec = VALUES(profile_spec)").
 		Set("state = VALUES(state)").Set("epoch = VALUES(epoch)").Set("generation = VALUES(generation)").
 		Set("operation = VALUES(operation)").Set("withdrawn = VALUES(withdrawn)").Set("updated_at = VALUES(updated_at)").Exec(ctx)
 	if err != nil || state.State != Running {

@@ -50,10 +50,12 @@ type State struct {
 	Profile  string `bun:"profile"`
 	// ProfileDigest is the profile's as it was applied; "" before it was recorded.
 	ProfileDigest string `bun:"profile_digest"`
-	State         string `bun:"state"`
-	Epoch         int64  `bun:"epoch"`
-	Generation    int    `bun:"generation"`
-	Operation     string `bun:"operation"`
+	// Applied is that profile; nil before it was recorded.
+	Applied    *job.Profile `bun:"profile_spec,type:json,nullzero"`
+	State      string       `bun:"state"`
+	Epoch      int64        `bun:"epoch"`
+	Generation int          `bun:"generation"`
+	Operation  string       `bun:"operation"`
 	// Withdrawn: revisions up to it were taken back by a rollback. Whoever names no
 	// revision means the one in force until a newer one is applied or one of them
 	// is named. A commit with 0 keeps it.

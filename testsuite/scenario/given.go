@@ -55,6 +55,14 @@ var Small = job.Profile{
 	Parallelism: 2,
 }
 
+// Wide is Small with twice the TaskManagers and parallelism.
+var Wide = job.Profile{
+	Name:        "wide",
+	JobManager:  Small.JobManager,
+	TaskManager: job.TaskManager{Role: Small.TaskManager.Role, Replicas: 2, Slots: 2},
+	Parallelism: 4,
+}
+
 // Push stores a jar and gives its digest.
 func (w *World) Push(jar string) string {
 	w.T.Helper()

@@ -51,6 +51,36 @@ func rollbackAfterCheckpoint(t *testing.T) {
 	w.GreenAfterRollback("v1", "v2")
 }
 
+// superseded: the way forward and the way back fail, and a start of the old
+// revision takes the waiting operation's place.
+func superseded(t *testing.T) {
+	w := Given(t, "faults")
+	w.Apply(V1)
+	w.Run(Request(job.Start))
+	w.Records(300)
+	w.Apply(V2)
+	w.ArmAgent(1, "submit-job", "before", "refuse")
+	accepted := w.Begin(Request(job.Upgrade))
+	w.AfterActivity(activities.AwaitGeneration.Name)
+	w.ArmAgent(2, "submit-job", "before", "refuse")
+	waiting := w.Wait(accepted.Operation)
+	require.Equal(t, job.Waiting, waiting.Phase, "%+v", waiting.Progress)
+	require.Contains(t, optionNames(waiting.Progress), upgrade.OptionSupersede)
+	start := Request(job.Start)
+	start.Revision = 1
+	busy := w.Call(http.MethodPost, "/jobs/"+w.Name+"/operations", start)
+	require.Equal(t, http.StatusConflict, busy.Status, string(busy.Body))
+	start.Supersede = accepted.Operation
+	o := w.Run(start)
+	require.Equal(t, waiting.Progress.Savepoint, o.Progress.Plan.RestorePath)
+	over := w.Operation(accepted.Operation)
+	require.Equal(t, job.Failed, over.Phase)
+	require.Equal(t, o.Operation, over.Progress.SupersededBy)
+	w.Records(900)
+	w.Run(Request(job.Stop))
+	w.GreenAfterRollback("v1")
+}
+
 // rollbackWaits: the way back fails too. The operation waits, open, with its
 // evidence, and goes on at a person's word.
 func rollbackWaits(t *testing.T) {
@@ -63,7 +93,7 @@ func rollbackWaits(t *testing.T) {
 	w.ArmAgent(2, "submit-job", "before", "refuse")
 	o := w.Wait(accepted.Operation)
 	require.Equal(t, job.Waiting, o.Phase, "%+v", o.Progress)
-	require.Equal(t, []string{upgrade.OptionRetry, upgrade.OptionGiveUp}, optionNames(o.Progress))
+	require.Equal(t, []string{upgrade.OptionRetry, upgrade.OptionGiveUp, upgrade.OptionSupersede}, optionNames(o.Progress))
 	details, attributes := w.UI()
 	require.Contains(t, details, "a person's decision: retry or give-up")
 	require.Equal(t, string(job.Waiting), attributes["SluicePhase"])

@@ -4,6 +4,7 @@ package scenario_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -29,12 +30,16 @@ var stories = []struct {
 	{"concurrent-50-starts", "50 starts at once, under one key and under 25 others: one operation runs, one submission", concurrentStarts},
 	{"old-key-after-other-operation", "a key that is sent again after other operations gives its old answer and starts nothing", oldKey},
 	{"agent-upgrade-keeps-job", "the agent of a running job is replaced alone: the job runs through, its next operations work", agentUpgrade},
+	{"in-place-up", "a running job gets more TaskManagers and parallelism without a stop", inPlaceUp},
+	{"in-place-down", "and less: the TaskManagers without a task go", inPlaceDown},
+	{"in-place-then-jobmanager-killed", "its JobManager dies in the rescale and after it: the job comes back at the new size", inPlaceKilled},
 	{"start-without-snapshot-refused", "a job that had state never starts empty unless told so", startWithoutSnapshot},
 	{"canceled-first-start", "a first start that was canceled behind the primer left no state: the next one starts", canceledFirstStart},
 	{"finished-then-jobmanager-lost", "a bounded job that ended unseen isn't started again from an old snapshot", finishedThenLost},
 	{"rollback-before-first-checkpoint", "the new revision published nothing: the old one goes on from the savepoint, exactly", rollbackExact},
 	{"rollback-after-first-checkpoint", "it published: the old revision goes on from the new one's newest snapshot", rollbackAfterCheckpoint},
 	{"rollback-impossible-waits-for-decision", "the way back fails too: the operation waits, open, for a word", rollbackWaits},
+	{"supersede", "a start takes the place of an operation that waits for a decision", superseded},
 	{"savepoint-fails-job-keeps-running", "no savepoint can be written: the job runs on, nothing is submitted", savepointFails},
 	{"upgrade-without-savepoint", "the same, where the request allows it: on from the newest checkpoint", withoutSavepoint},
 	{"asks-and-retries", "a submission that fails after the stop waits with its evidence; retry goes on", asksAndRetries},
@@ -55,9 +60,16 @@ var stories = []struct {
 	{"cancel-before-the-stop", "a cancel while preparing removes the new generation; the job runs on", cancelBeforeStop},
 }
 
+// alone are the stories that strike at more than their own job; the others are
+// told side by side (SLUICE_STORIES at once, testsuite/scenario/run).
+var alone = []string{"worker-killed-between-stop-and-submit", "kafka-exactly-once"}
+
 func TestScenario(t *testing.T) {
 	for _, s := range stories {
 		t.Run(s.name, func(t *testing.T) {
+			if !slices.Contains(alone, s.name) {
+				t.Parallel()
+			}
 			fmt.Printf("--- %s: %s\n", s.name, s.shows)
 			s.tell(t)
 		})

@@ -30,8 +30,9 @@ func (w *World) Green(versions ...string) checker.Report {
 	return w.green(checker.Options{Output: w.Output(), Trace: w.Trace(), MinRecords: 100}, versions)
 }
 
-// GreenAfterRollback is Green where a submission was canceled: what it had not
-// published yet stays behind for ever, and is counted in none of its files.
+// GreenAfterRollback is Green where tasks ended without a savepoint (a submission
+// was canceled, or rescaled in place): what they had not published yet stays
+// behind for ever, and is counted in none of its files.
 func (w *World) GreenAfterRollback(versions ...string) checker.Report {
 	w.T.Helper()
 	return w.green(checker.Options{Output: w.Output(), Trace: w.Trace(), MinRecords: 100, AllowUnfinished: true}, versions)

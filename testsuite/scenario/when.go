@@ -52,7 +52,7 @@ func (w *World) Begin(request job.Request, header ...string) Accepted {
 	var accepted Accepted
 	w.Want(http.StatusAccepted, http.MethodPost, "/jobs/"+w.Name+"/operations", request, &accepted, header...)
 	w.last = accepted.Operation
-	if r := (run{path.Base(accepted.Links.TemporalUI), request.Kind}); !slices.Contains(w.runs, r) {
+	if r := (run{path.Base(accepted.Links.TemporalUI), request.Kind}); accepted.Links.TemporalUI != "" && !slices.Contains(w.runs, r) {
 		w.runs = append(w.runs, r)
 	}
 	w.Say("%s began: operation %s", request.Kind, accepted.Operation)

@@ -97,7 +97,8 @@ func env(t *testing.T, name string) string {
 // Say prints one line of the story with its time.
 func (w *World) Say(format string, args ...any) {
 	w.T.Helper()
-	_, _ = fmt.Fprintf(os.Stdout, "  %6.1fs  %s\n", time.Since(w.began).Seconds(), fmt.Sprintf(format, args...))
+	story := strings.TrimPrefix(w.T.Name(), "TestScenario/")
+	_, _ = fmt.Fprintf(os.Stdout, "  %-24.24s %6.1fs  %s\n", story, time.Since(w.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
 // Until waits for a condition on the outside; what is printed when it doesn't

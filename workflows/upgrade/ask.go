@@ -3,6 +3,7 @@ package upgrade
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -11,7 +12,11 @@ import (
 	"sluice/internal/job"
 )
 
-var optionRetry = Option{OptionRetry, "try the step again"}
+var (
+	optionRetry     = Option{OptionRetry, "try the step again"}
+	optionGiveUp    = Option{OptionGiveUp, "leave the job stopped; its snapshots stay, and a start goes on from the newest"}
+	optionSupersede = Option{OptionSupersede, "another start in this operation's place: sluice op start JOB --supersede OPERATION"}
+)
 
 // insist repeats a step behind the point of no return until it works: between
 // two tries the operation is open, shows its evidence and waits for a person.
@@ -39,16 +44,39 @@ func (r *run) ask(ctx workflow.Context, cause error, options ...Option) (string,
 	r.evidence(f.Error())
 	r.progress.Options, r.progress.Retryable = options, true
 	r.enter(ctx, job.Waiting)
-	r.wait(ctx, "a person's decision: "+optionNames(options))
+	over := r.wait(ctx, "a person's decision: "+optionNames(options))
+	defer over()
 	r.decision = ""
-	if err := workflow.Await(ctx, func() bool { return r.decision != "" }); err != nil {
+	if err := r.awaitDecision(ctx, options); err != nil {
 		return "", err
 	}
 	r.try++
 	r.progress.Options, r.progress.Retryable = nil, false
+	r.progress.Default, r.progress.DecideBy = "", ""
 	r.progress.Failure = nil
 	r.enter(ctx, phase)
 	return r.decision, nil
+}
+
+// awaitDecision waits for a person, or for the time at which the request's default
+// is taken.
+func (r *run) awaitDecision(ctx workflow.Context, options []Option) error {
+	decided := func() bool { return r.decision != "" }
+	chosen, after := r.in.Request.DefaultDecision, time.Duration(r.in.Request.DefaultAfterMinutes)*time.Minute
+	if chosen == "" || !offers(options, chosen) {
+		return workflow.Await(ctx, decided)
+	}
+	r.progress.Default, r.progress.DecideBy = chosen, stamp(workflow.Now(ctx).Add(after))
+	r.changed()
+	inTime, err := workflow.AwaitWithTimeout(ctx, after, decided)
+	if err == nil && !inTime {
+		r.take(Decision{chosen, "nobody decided within " + after.String() + ": the request's default"})
+	}
+	return err
+}
+
+func offers(options []Option, name string) bool {
+	return slices.ContainsFunc(options, func(o Option) bool { return o.Name == name })
 }
 
 // take keeps a decision; the first one counts.
@@ -61,7 +89,7 @@ func (r *run) mayDecide(option string) error {
 	if !r.progress.Retryable || r.decision != "" {
 		return ontemporal.Error(failure.New(failure.Refused, "the operation doesn't wait for a decision (it is %s)", r.progress.Phase))
 	}
-	if !slices.ContainsFunc(r.progress.Options, func(o Option) bool { return o.Name == option }) {
+	if !offers(r.progress.Options, option) {
 		return ontemporal.Error(failure.New(failure.Refused, "%q is none of the options: %s", option, optionNames(r.progress.Options)))
 	}
 	return nil

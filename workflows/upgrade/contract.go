@@ -18,10 +18,11 @@ const WorkflowName = "upgrade"
 
 // Names of the query and the updates.
 const (
-	QueryProgress = "progress" // () → Progress
-	UpdateCancel  = "cancel"   // (reason string): rejected after the point of no return
-	UpdateRetry   = "retry"    // (reason string): decide for OptionRetry
-	UpdateDecide  = "decide"   // (Decision): rejected unless the operation waits and offers that option
+	QueryProgress   = "progress"  // () → Progress
+	UpdateCancel    = "cancel"    // (reason string): rejected after the point of no return
+	UpdateRetry     = "retry"     // (reason string): decide for OptionRetry
+	UpdateSupersede = "supersede" // (Input): another operation takes this one's place; rejected unless that way is open
+	UpdateDecide    = "decide"    // (Decision): rejected unless the operation waits and offers that option
 )
 
 // Input starts an operation. Its workflow id is Job.WorkflowID(), the lock.
@@ -38,6 +39,8 @@ const (
 	OptionRetry  = "retry"   // the same step again
 	OptionReplay = "replay"  // roll back to the savepoint, though output is repeated
 	OptionGiveUp = "give-up" // leave the job stopped, knowingly
+	// OptionSupersede is taken by starting another operation that names this one.
+	OptionSupersede = "supersede"
 )
 
 // Option is one of them.
@@ -85,31 +88,36 @@ type PlanInput struct {
 
 // Progress is all that people and the api see of an operation, also its result.
 type Progress struct {
-	Operation   string         `json:"operation"`
-	Job         job.Ref        `json:"job"`
-	Kind        job.Kind       `json:"kind"`
-	Phase       job.Phase      `json:"phase"`
-	Revision    int            `json:"revision,omitempty"`
-	Profile     string         `json:"profile,omitempty"`
-	Generation  int            `json:"generation,omitempty"`
-	Epoch       int64          `json:"epoch,omitempty"`
-	FlinkJobID  string         `json:"flinkJobId,omitempty"`
-	WaitingFor  string         `json:"waitingFor,omitempty"`
-	Since       string         `json:"since,omitempty"` // RFC 3339, start of the wait
-	Plan        *Plan          `json:"plan,omitempty"`
-	Steps       []Step         `json:"steps,omitempty"`
-	Savepoint   string         `json:"savepoint,omitempty"`
-	DowntimeMS  int64          `json:"downtimeMs,omitempty"` // stop sent → every vertex RUNNING again
-	Evidence    []string       `json:"evidence,omitempty"`
-	Rollback    *Rollback      `json:"rollback,omitempty"`
-	Options     []Option       `json:"options,omitempty"` // while it waits
-	Failure     *failure.Error `json:"failure,omitempty"`
-	Cancelable  bool           `json:"cancelable"`
-	Retryable   bool           `json:"retryable"`
-	RequestedBy string         `json:"requestedBy,omitempty"`
-	StartedAt   string         `json:"startedAt,omitempty"`
-	EndedAt     string         `json:"endedAt,omitempty"`
-	Version     int64          `json:"version"` // goes up with every change
+	Operation  string         `json:"operation"`
+	Job        job.Ref        `json:"job"`
+	Kind       job.Kind       `json:"kind"`
+	Phase      job.Phase      `json:"phase"`
+	Revision   int            `json:"revision,omitempty"`
+	Profile    string         `json:"profile,omitempty"`
+	Generation int            `json:"generation,omitempty"`
+	Epoch      int64          `json:"epoch,omitempty"`
+	FlinkJobID string         `json:"flinkJobId,omitempty"`
+	WaitingFor string         `json:"waitingFor,omitempty"`
+	Since      string         `json:"since,omitempty"` // RFC 3339, start of the wait
+	Plan       *Plan          `json:"plan,omitempty"`
+	Steps      []Step         `json:"steps,omitempty"`
+	Savepoint  string         `json:"savepoint,omitempty"`
+	DowntimeMS int64          `json:"downtimeMs,omitempty"` // stop sent → every vertex RUNNING again
+	Evidence   []string       `json:"evidence,omitempty"`
+	Rollback   *Rollback      `json:"rollback,omitempty"`
+	Options    []Option       `json:"options,omitempty"` // while it waits
+	Failure    *failure.Error `json:"failure,omitempty"`
+	// DecideBy is when Default is taken if nobody decides, RFC 3339; "": never.
+	DecideBy string `json:"decideBy,omitempty"`
+	Default  string `json:"default,omitempty"`
+	// SupersededBy is the operation that took this one's place.
+	SupersededBy string `json:"supersededBy,omitempty"`
+	Cancelable   bool   `json:"cancelable"`
+	Retryable    bool   `json:"retryable"`
+	RequestedBy  string `json:"requestedBy,omitempty"`
+	StartedAt    string `json:"startedAt,omitempty"`
+	EndedAt      string `json:"endedAt,omitempty"`
+	Version      int64  `json:"version"` // goes up with every change
 }
 
 // Step is one step of the timeline.
@@ -128,6 +136,7 @@ type Plan struct {
 	Digest      string            `json:"digest"` // sha256 of the first part
 	Kind        job.Kind          `json:"kind"`
 	Strategy    job.Strategy      `json:"strategy,omitempty"`
+	Why         string            `json:"why,omitempty"` // this strategy
 	From        *Side             `json:"from,omitempty"`
 	To          *Side             `json:"to,omitempty"`
 	Restore     string            `json:"restore,omitempty"`     // path, "savepoint taken by this operation" or "stateless"

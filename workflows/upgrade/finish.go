@@ -15,7 +15,7 @@ import (
 // generation; Kubernetes removes it in the background.
 func (r *run) commit(ctx workflow.Context) error {
 	commit := activities.CommitIn{
-		Revision: r.target.Revision.Number, Profile: r.target.Profile.Name, ProfileDigest: r.target.Profile.Digest(), State: "running", Epoch: r.epoch, Generation: r.generation,
+		Revision: r.target.Revision.Number, Profile: r.target.Profile.Name, ProfileDigest: r.target.Profile.Digest(), Applied: &r.target.Profile, State: "running", Epoch: r.epoch, Generation: r.generation,
 	}
 	if r.in.Request.Kind == job.Rollback {
 		commit.Withdrawn = r.target.Newest
@@ -28,15 +28,16 @@ func (r *run) commitBack(ctx workflow.Context) error {
 	return r.settle(ctx, r.current("running", r.epoch), r.generation)
 }
 
-// commitGivenUp leaves the job stopped, by a person's word.
+// commitGivenUp leaves the job stopped, by a person's word. The epoch is the last
+// of which a checkpoint was proven: a start asks for one of that.
 func (r *run) commitGivenUp(ctx workflow.Context) error {
-	return r.settle(ctx, r.current("stopped", r.state.Epoch), r.generation, r.old)
+	return r.settle(ctx, r.current("stopped", max(r.target.Current.Epoch, r.checkpointed)), r.generation, r.old)
 }
 
 // current is the state of what ran when the operation began.
 func (r *run) current(state string, epoch int64) activities.CommitIn {
 	return activities.CommitIn{
-		Revision: r.target.Current.Revision, Profile: r.target.Current.Profile, ProfileDigest: r.target.Current.ProfileDigest,
+		Revision: r.target.Current.Revision, Profile: r.target.Current.Profile, ProfileDigest: r.target.Current.ProfileDigest, Applied: r.target.Current.Applied,
 		State: state, Epoch: epoch, Generation: r.old,
 	}
 }
@@ -58,7 +59,7 @@ func (r *run) commitItEnded(ctx workflow.Context, why *failure.Error) error {
 // committed: to submit it again would repeat what it published.
 func (r *run) commitEnded(ctx workflow.Context) error {
 	err := r.settle(ctx, activities.CommitIn{
-		Revision: r.target.Revision.Number, Profile: r.target.Profile.Name, ProfileDigest: r.target.Profile.Digest(),
+		Revision: r.target.Revision.Number, Profile: r.target.Profile.Name, ProfileDigest: r.target.Profile.Digest(), Applied: &r.target.Profile,
 		State: "stopped", Epoch: r.epoch, Generation: r.generation,
 	}, r.old, r.generation)
 	if err != nil {
@@ -75,6 +76,9 @@ func (r *run) settle(ctx workflow.Context, commit activities.CommitIn, retire ..
 	commit.JobUID, commit.Operation = r.target.Identity.UID, r.in.Operation
 	return r.insist(ctx, func() error {
 		return r.step(ctx, "commit", "the record store and the Lease", func() (string, error) {
+			if err := r.entered(ctx); err != nil {
+				return "", err
+			}
 			if _, err := flow.Do(ctx, job.FlowQueue, activities.Commit, commit, "commit revision "+fmt.Sprint(commit.Revision)+", "+commit.State); err != nil {
 				return "", err
 			}

@@ -79,7 +79,7 @@ func (r *run) gather(ctx workflow.Context) (Facts, error) {
 	var err error
 	facts.Target, err = flow.Do(ctx, job.FlowQueue, activities.Resolve, activities.ResolveIn{
 		Job: r.in.Job, UID: r.in.UID, Revision: r.in.Request.Revision, Profile: r.in.Request.Profile,
-		Current: !r.changes() || r.in.Request.Kind == job.Restart, Before: r.in.Request.Kind == job.Rollback, Newest: r.only != nil && r.only.Spec != nil,
+		Current: !r.in.Request.Kind.ChoosesRevision(), Before: r.in.Request.Kind == job.Rollback, Newest: r.only != nil && r.only.Spec != nil,
 	}, "read job, revision and profile")
 	if err != nil {
 		return facts, err
@@ -172,7 +172,7 @@ func Decide(f Facts) (Plan, error) {
 	switch f.Request.Kind {
 	case job.Start:
 		err = planStart(f, &plan)
-	case job.Upgrade, job.Restart, job.Rollback:
+	case job.Upgrade, job.Restart, job.Rollback, job.Rescale:
 		err = planUpgrade(f, &plan)
 	case job.Stop:
 		err = mustRun(f)
@@ -188,7 +188,7 @@ func Decide(f Facts) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	if plan.To != nil {
+	if plan.To != nil && plan.Strategy != job.InPlace {
 		plan.Changes = append(plan.Changes, resized(f.Target)...)
 	}
 	plan.Digest = digest(plan)
@@ -298,10 +298,17 @@ func planUpgrade(f Facts, plan *Plan) error {
 	if err := mustReadState(f); err != nil {
 		return err
 	}
+	if err := mustFitGroups(f); err != nil {
+		return err
+	}
 	plan.To = to(f)
-	plan.Strategy = job.Warm
-	if f.Request.Strategy == job.Cold {
-		plan.Strategy = job.Cold
+	var err error
+	if plan.Strategy, plan.Why, err = strategy(f); err != nil {
+		return err
+	}
+	if plan.Strategy == job.InPlace {
+		planInPlace(f, plan)
+		return nil
 	}
 	plan.Restore = "savepoint taken by this operation"
 	if restarting {

@@ -15,7 +15,6 @@ import (
 
 var (
 	optionReplay = Option{OptionReplay, "roll back to the savepoint; what was published after it is published again"}
-	optionGiveUp = Option{OptionGiveUp, "leave the job stopped; its snapshots stay, and a start goes on from the newest"}
 )
 
 // rollback brings the old revision back, on its own cluster that still stands
@@ -41,14 +40,8 @@ func (r *run) rollback(ctx workflow.Context, cause error) error {
 		switch decision {
 		case OptionReplay:
 			r.again = true
-		case OptionGiveUp:
-			if err := r.insist(ctx, func() error { return r.endLast(ctx) }); err != nil {
-				return err
-			}
-			if err := r.commitGivenUp(ctx); err != nil {
-				return err
-			}
-			return why
+		case OptionGiveUp, OptionSupersede:
+			return r.giveUp(ctx, why)
 		}
 	}
 	if err := r.commitBack(ctx); err != nil {
@@ -63,7 +56,19 @@ func (r *run) ways() []Option {
 	if r.unfit != "" && !r.again && r.in.Request.Replay != job.ReplayDeny {
 		ways = append(ways, optionReplay)
 	}
-	return append(ways, optionGiveUp)
+	return append(ways, optionGiveUp, optionSupersede)
+}
+
+// giveUp brings the job to rest, with its snapshots: the end of an operation that
+// a person ended, or that another one takes the place of.
+func (r *run) giveUp(ctx workflow.Context, why error) error {
+	if err := r.insist(ctx, func() error { return r.endLast(ctx) }); err != nil {
+		return err
+	}
+	if err := r.commitGivenUp(ctx); err != nil {
+		return err
+	}
+	return why
 }
 
 // back is one try: the submission that is on the Lease now comes to a proven
@@ -100,6 +105,9 @@ func (r *run) endLast(ctx workflow.Context) error {
 		if err := r.endSubmission(ctx); err != nil {
 			return "", err
 		}
+		if r.state.Intent == nil {
+			return "nothing was ever submitted", nil
+		}
 		return fmt.Sprintf("submission %d: %s", r.state.Intent.Epoch, r.state.Intent.Outcome), nil
 	})
 }
@@ -114,6 +122,9 @@ func (r *run) endSubmission(ctx workflow.Context) error {
 	}
 	r.state = read.State
 	intent := r.state.Intent
+	if intent == nil && r.state.Epoch == 0 {
+		return nil
+	}
 	if intent == nil {
 		return failure.New(failure.Refused, "the Lease has no submission any more: somebody changed it")
 	}

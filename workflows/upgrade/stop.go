@@ -63,7 +63,8 @@ type stopped struct {
 	why     *failure.Error // unless the upgrade goes on
 }
 
-// stop ends the old job and sets the snapshot to go on from.
+// stop ends the old job and sets the snapshot to go on from. With the verdict
+// goOn that is its savepoint, which is still to be verified.
 func (r *run) stop(ctx workflow.Context) (stopped, error) {
 	r.enter(ctx, job.Stopping)
 	r.stoppedAt = workflow.Now(ctx).UnixMilli()
@@ -96,8 +97,11 @@ func (r *run) stop(ctx workflow.Context) (stopped, error) {
 	default: // there is a savepoint
 	}
 	r.restore = out.Savepoint
-	if err := r.insist(ctx, func() error { return r.verify(ctx, out.Savepoint) }); err != nil || v == goOn {
-		return stopped{verdict: v}, err
+	if v == goOn {
+		return stopped{verdict: v}, nil
+	}
+	if err := r.insist(ctx, func() error { return r.verify(ctx, out.Savepoint) }); err != nil {
+		return stopped{}, err
 	}
 	return stopped{verdict: v}, r.insist(ctx, func() error { return r.fromNewest(ctx) })
 }
@@ -228,20 +232,47 @@ func (r *run) format() string {
 
 // verify proves the snapshot on HDFS and enters it into the ledger.
 func (r *run) verify(ctx workflow.Context, path string) error {
-	return r.step(ctx, "verify", "HDFS and the ledger", func() (string, error) {
+	return r.step(ctx, "verify", "the savepoint on HDFS", func() (string, error) {
 		out, err := flow.Do(ctx, r.queue, activities.VerifySnapshot, activities.VerifySnapshotIn{Path: path}, "verify the savepoint's _metadata")
 		if err != nil {
 			return "", err
 		}
 		r.progress.Savepoint, r.savepointID = path, out.CheckpointID
-		_, err = flow.Do(ctx, job.FlowQueue, activities.RecordSnapshot, activities.RecordSnapshotIn{
-			JobUID:   r.target.Identity.UID,
-			Engine:   r.runningSpec().Engine,
-			Revision: r.target.Current.Revision,
-			Snapshot: job.Snapshot{Epoch: r.state.Epoch, CheckpointID: out.CheckpointID, Path: path, Kind: "savepoint", Operation: r.in.Operation},
-		}, "enter the savepoint into the ledger")
-		return fmt.Sprintf("%d bytes of metadata", out.MetadataBytes), err
+		r.enterLedger(ctx, job.Snapshot{Epoch: r.state.Epoch, CheckpointID: out.CheckpointID, Path: path, Kind: "savepoint", Operation: r.in.Operation})
+		detail := fmt.Sprintf("%d bytes of metadata", out.MetadataBytes)
+		if beside(ctx) {
+			return detail, nil
+		}
+		return detail, r.entered(ctx)
 	})
+}
+
+// entry is a snapshot on its way into the ledger. Nothing waits for it but the
+// end of the operation: HDFS is the truth, the ledger its index.
+type entry struct {
+	in   activities.RecordSnapshotIn
+	done flow.Future[activities.None]
+}
+
+func (r *run) enterLedger(ctx workflow.Context, snapshot job.Snapshot) {
+	in := activities.RecordSnapshotIn{
+		JobUID: r.target.Identity.UID, Engine: r.runningSpec().Engine, Revision: r.target.Current.Revision, Snapshot: snapshot,
+	}
+	r.entry = &entry{in, flow.Go(ctx, job.FlowQueue, activities.RecordSnapshot, in, "enter the savepoint into the ledger")}
+}
+
+// entered waits for the ledger's entry; one that failed is begun anew by the next
+// call.
+func (r *run) entered(ctx workflow.Context) error {
+	if r.entry == nil {
+		return nil
+	}
+	if _, err := r.entry.done.Get(ctx); err != nil {
+		r.enterLedger(ctx, r.entry.in.Snapshot)
+		return err
+	}
+	r.entry = nil
+	return nil
 }
 
 func (r *run) runningSpec() job.Spec {
@@ -262,6 +293,10 @@ func (r *run) stopForGood(ctx workflow.Context) error {
 		return r.commitItEnded(ctx, stopped.why)
 	case resume: // it was to be stopped, and it is: its newest snapshot is found by the next start
 		r.evidence(stopped.why.Error())
+	case goOn:
+		if err := r.insist(ctx, func() error { return r.verify(ctx, r.restore) }); err != nil {
+			return err
+		}
 	default:
 	}
 	return r.commitStopped(ctx)
@@ -305,6 +340,9 @@ func (r *run) savepoint(ctx workflow.Context) error {
 	}
 	if verifyErr := r.verify(ctx, path); verifyErr != nil {
 		return verifyErr
+	}
+	if enterErr := r.entered(ctx); enterErr != nil {
+		return enterErr
 	}
 	return err
 }

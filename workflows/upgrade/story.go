@@ -3,6 +3,7 @@ package upgrade
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,7 +61,7 @@ func (r *run) step(ctx workflow.Context, name, waitingFor string, body func() (s
 	started := workflow.Now(ctx)
 	r.progress.Steps = append(r.progress.Steps, Step{Name: name, State: "running", StartedAt: stamp(started)})
 	index := len(r.progress.Steps) - 1
-	r.wait(ctx, waitingFor)
+	over := r.wait(ctx, waitingFor)
 	detail, err := body()
 	s := &r.progress.Steps[index]
 	ended := workflow.Now(ctx)
@@ -72,16 +73,36 @@ func (r *run) step(ctx workflow.Context, name, waitingFor string, body func() (s
 		}
 		s.Detail = failure.Of(err).Message
 	}
-	r.progress.WaitingFor, r.progress.Since = "", ""
-	r.changed()
+	over()
 	return err
 }
 
-func (r *run) wait(ctx workflow.Context, what string) {
-	r.progress.WaitingFor = what
-	r.progress.Since = stamp(workflow.Now(ctx))
-	r.changed()
+// waiting is something that the operation waits for now.
+type waiting struct{ what, since string }
+
+// wait says what the operation waits for, until over is called. Two steps may run
+// side by side.
+func (r *run) wait(ctx workflow.Context, what string) (over func()) {
+	w := &waiting{what, stamp(workflow.Now(ctx))}
+	r.waits = append(r.waits, w)
+	r.showWaits()
 	workflow.SetCurrentDetails(ctx, r.details())
+	return func() {
+		r.waits = slices.DeleteFunc(r.waits, func(other *waiting) bool { return other == w })
+		r.showWaits()
+	}
+}
+
+func (r *run) showWaits() {
+	r.progress.WaitingFor, r.progress.Since = "", ""
+	for i, w := range r.waits {
+		if i == 0 {
+			r.progress.WaitingFor, r.progress.Since = w.what, w.since
+			continue
+		}
+		r.progress.WaitingFor += "; " + w.what
+	}
+	r.changed()
 }
 
 func (r *run) end(ctx workflow.Context, phase job.Phase) {

@@ -19,6 +19,38 @@ func (r *run) move(ctx workflow.Context) error {
 	return r.insist(ctx, func() error { return r.moveTo(ctx, r.replaceWorkers) })
 }
 
+// goOver moves the Lease, and verifies the savepoint unless it is. Both must be
+// done before the submission; neither needs the other: under the hold nobody
+// submits to the generation that is active too early (decision 57).
+func (r *run) goOver(ctx workflow.Context, unverified bool) error {
+	if !unverified {
+		return r.move(ctx)
+	}
+	path := r.restore
+	if !r.warm() || !beside(ctx) { // the old TaskManagers stay until the savepoint is sound
+		if err := r.insist(ctx, func() error { return r.verify(ctx, path) }); err != nil {
+			return err
+		}
+		return r.move(ctx)
+	}
+	r.enter(ctx, job.Submitting)
+	return r.insist(ctx, func() error {
+		moved, set := workflow.NewFuture(ctx)
+		workflow.Go(ctx, func(ctx workflow.Context) { set.SetError(r.moveTo(ctx, r.replaceWorkers)) })
+		err := r.verify(ctx, path)
+		if moveErr := moved.Get(ctx, nil); moveErr != nil && err == nil {
+			err = moveErr
+		}
+		return err
+	})
+}
+
+// beside says whether the run does side by side what doesn't wait for each other:
+// those that began before that don't.
+func beside(ctx workflow.Context) bool {
+	return workflow.GetVersion(ctx, "verify-beside-move", workflow.DefaultVersion, 1) != workflow.DefaultVersion
+}
+
 func (r *run) moveTo(ctx workflow.Context, replace func(workflow.Context) func(workflow.Context) error) error {
 	return r.step(ctx, "move", "the Lease", func() (string, error) {
 		workers := replace(ctx)
@@ -55,18 +87,30 @@ func (r *run) replaceWorkers(ctx workflow.Context) func(workflow.Context) error 
 // submitAndProve posts the job and proves that it runs as intended. A retry
 // after a submission that is proven over is a new submission with a new epoch,
 // from the newest snapshot that the failed one left, so that nothing which it
-// published is repeated.
-func (r *run) submitAndProve(ctx workflow.Context) error {
-	again := false
-	return r.insist(ctx, func() error {
-		if again {
-			if err := r.nextEpoch(ctx); err != nil || r.ended() {
-				return err
-			}
+// published is repeated. again: there was one before the first try already.
+func (r *run) submitAndProve(ctx workflow.Context, again bool) error {
+	for ; ; again = true {
+		err := r.tryOnce(ctx, again)
+		if err == nil {
+			return nil
 		}
-		again = true
-		return r.attempt(ctx)
-	})
+		decision, askErr := r.ask(ctx, err, optionRetry, optionGiveUp, optionSupersede)
+		if askErr != nil {
+			return askErr
+		}
+		if decision != OptionRetry {
+			return r.giveUp(ctx, err)
+		}
+	}
+}
+
+func (r *run) tryOnce(ctx workflow.Context, again bool) error {
+	if again {
+		if err := r.nextEpoch(ctx); err != nil || r.ended() {
+			return err
+		}
+	}
+	return r.attempt(ctx)
 }
 
 // attempt is one submission and its proof.
@@ -133,33 +177,23 @@ func (r *run) running(ctx workflow.Context) (agentapi.Traces, error) {
 		if restored == "" {
 			restored = "nothing (stateless)"
 		}
-		return "restored from " + restored, nil
+		return fmt.Sprintf("restored from %s, at parallelism %d", restored, widest(out.Vertices)), nil
 	})
 	return out.Traces, err
+}
+
+func widest(vertices []agentapi.Vertex) int {
+	most := 0
+	for _, v := range vertices {
+		most = max(most, v.Parallelism)
+	}
+	return most
 }
 
 // gate is the proof after RUNNING: one checkpoint of its own, then a soak, and no
 // restart since the job was seen to run.
 func (r *run) gate(ctx workflow.Context, since agentapi.Traces) error {
-	err := r.step(ctx, "checkpoint", "the first checkpoint", func() (string, error) {
-		in := agentapi.CheckpointIn{
-			FlinkJobID: r.flinkJobID(),
-			TriggerID:  job.TriggerID(r.in.Operation, r.ofEpoch("gate"), r.try),
-			Directory:  r.target.Identity.FS + job.CheckpointDirectory(r.target.Identity.UID),
-		}
-		out, err := flow.Do(ctx, r.queue, activities.TakeCheckpoint, r.command(r.side.generation, r.ofEpoch("checkpoint"), agentapi.Command{Kind: agentapi.Checkpoint, Checkpoint: &in}),
-			"the first checkpoint, in the job's own directory")
-		if out.Disabled {
-			return "the job has no checkpoints", err
-		}
-		if err == nil {
-			r.checkpointed = r.epoch
-		} else if elsewhere := failure.Of(err).Details["external"]; elsewhere != "" {
-			r.stray = stray{r.epoch, elsewhere}
-		}
-		return fmt.Sprintf("checkpoint %d", out.CheckpointID), err
-	})
-	if err != nil {
+	if err := r.checkpoint(ctx, "gate", "the first checkpoint"); err != nil {
 		return err
 	}
 	seconds := r.in.Request.Soak()
@@ -171,6 +205,32 @@ func (r *run) gate(ctx workflow.Context, since agentapi.Traces) error {
 		_, err := flow.Do(ctx, r.queue, activities.SoakJob, r.command(r.side.generation, r.ofEpoch("soak"), agentapi.Command{Kind: agentapi.Soak, Soak: &in}),
 			fmt.Sprintf("%d s without a restart", seconds))
 		return "", err
+	})
+}
+
+// checkpoint takes one of the running submission; name is part of its trigger's id.
+func (r *run) checkpoint(ctx workflow.Context, name, waitingFor string) error {
+	step := "checkpoint"
+	if name != "gate" {
+		step += "-" + name
+	}
+	return r.step(ctx, step, waitingFor, func() (string, error) {
+		in := agentapi.CheckpointIn{
+			FlinkJobID: r.flinkJobID(),
+			TriggerID:  job.TriggerID(r.in.Operation, r.ofEpoch(name), r.try),
+			Directory:  r.target.Identity.FS + job.CheckpointDirectory(r.target.Identity.UID),
+		}
+		out, err := flow.Do(ctx, r.queue, activities.TakeCheckpoint, r.command(r.side.generation, r.ofEpoch(step), agentapi.Command{Kind: agentapi.Checkpoint, Checkpoint: &in}),
+			waitingFor+", in the job's own directory")
+		if out.Disabled {
+			return "the job has no checkpoints", err
+		}
+		if err == nil {
+			r.checkpointed = r.epoch
+		} else if elsewhere := failure.Of(err).Details["external"]; elsewhere != "" {
+			r.stray = stray{r.epoch, elsewhere}
+		}
+		return fmt.Sprintf("checkpoint %d", out.CheckpointID), err
 	})
 }
 

@@ -38,10 +38,13 @@ type run struct {
 	why          string // the cancel's reason
 	ran          heads
 
-	decision string // taken by a person, "" while none is
+	waits     []*waiting
+	successor *Input // the operation that takes this one's place; nil: none
+	decision  string // taken by a person, "" while none is
 
 	side        side    // where the next submission goes, and what
 	savepointID int64   // of the savepoint that was taken
+	entry       *entry  // of the savepoint, on its way into the ledger
 	base        string  // snapshot on which the old revision ended
 	unfit       string  // snapshot from which the old revision doesn't run
 	again       bool    // a person allowed the replay
@@ -68,6 +71,9 @@ func Workflow(ctx workflow.Context, in Input) (Progress, error) {
 	r := newRun(ctx, in)
 	if err := r.handle(ctx); err != nil {
 		return r.progress, err
+	}
+	if workflow.GetInfo(ctx).ContinuedExecutionRunID != "" {
+		r.introduce(ctx)
 	}
 	won, err := r.claim(ctx)
 	if err != nil || !won {
@@ -104,7 +110,10 @@ func (r *run) execute(ctx workflow.Context) error {
 			return err
 		}
 		return r.stopForGood(ctx)
-	case job.Start, job.Upgrade, job.Restart, job.Rollback:
+	case job.Start, job.Upgrade, job.Restart, job.Rollback, job.Rescale:
+		if r.progress.Plan.Strategy == job.InPlace {
+			return r.inPlace(ctx)
+		}
 		if err := r.prepare(ctx); err != nil {
 			return err
 		}
@@ -139,7 +148,7 @@ func (r *run) change(ctx workflow.Context) error {
 	default: // on with the new revision
 	}
 	r.base = r.restore
-	if err := r.move(ctx); err != nil {
+	if err := r.goOver(ctx, stopped.verdict == goOn); err != nil {
 		return err
 	}
 	if err := r.attempt(ctx); err != nil {
@@ -153,7 +162,7 @@ func (r *run) startUp(ctx workflow.Context) error {
 	if err := r.move(ctx); err != nil {
 		return err
 	}
-	if err := r.submitAndProve(ctx); err != nil {
+	if err := r.submitAndProve(ctx, false); err != nil {
 		return err
 	}
 	if r.ended() {
@@ -216,10 +225,7 @@ func (r *run) handle(ctx workflow.Context) error {
 	if err != nil {
 		return err
 	}
-	return workflow.SetUpdateHandlerWithOptions(ctx, UpdateDecide, func(_ workflow.Context, d Decision) error {
-		r.take(d)
-		return nil
-	}, workflow.UpdateHandlerOptions{Validator: func(d Decision) error { return r.mayDecide(d.Option) }})
+	return r.handleDecisions(ctx)
 }
 
 func (r *run) mayCancel() error {
@@ -258,6 +264,9 @@ func (r *run) finish(ctx workflow.Context, err error) (Progress, error) {
 		}
 		r.progress.Failure = f
 	}
+	if r.successor != nil {
+		r.progress.SupersededBy = r.successor.Operation
+	}
 	r.end(ctx, phase)
 	result, encodeErr := encode(r.progress)
 	if encodeErr != nil {
@@ -268,6 +277,8 @@ func (r *run) finish(ctx workflow.Context, err error) (Progress, error) {
 		workflow.GetLogger(ctx).Error("the result is not in the record store", "error", finishErr)
 	}
 	switch {
+	case r.successor != nil: // the lock is never free in between
+		return r.progress, r.handOver(ctx)
 	case phase == job.Canceled:
 		return r.progress, temporal.NewCanceledError(r.progress)
 	case err != nil:

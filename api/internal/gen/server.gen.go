@@ -193,7 +193,13 @@ type OperationRequest struct {
 	// AllowStateLoss State in the snapshot may go for which the new job graph has no operator; role admin
 	AllowStateLoss bool `json:"allowStateLoss,omitempty,omitzero"`
 
-	// Kind start, stop, upgrade, savepoint, restart (what is in force, on a new generation) or rollback (an upgrade to an older revision)
+	// DefaultAfterMinutes 1 to 10080
+	DefaultAfterMinutes int `json:"defaultAfterMinutes,omitempty,omitzero"`
+
+	// DefaultDecision Taken when the operation has waited defaultAfterMinutes for a person: retry, replay or give-up, where that way is open
+	DefaultDecision string `json:"defaultDecision,omitempty,omitzero"`
+
+	// Kind start, stop, upgrade, rescale (another profile), savepoint, restart (what is in force, on a new generation) or rollback (an upgrade to an older revision)
 	Kind string `json:"kind"`
 
 	// PlanDigest The digest of a plan that was seen, sha256:<64 hex>: the operation ends before any effect (conflict) when its own plan is another
@@ -217,8 +223,11 @@ type OperationRequest struct {
 	// Stateless Start without a snapshot; role admin
 	Stateless bool `json:"stateless,omitempty,omitzero"`
 
-	// Strategy warm (default) or cold
+	// Strategy warm (default), cold or in-place (default of a rescale where it is possible)
 	Strategy string `json:"strategy,omitempty,omitzero"`
+
+	// Supersede Start: a waiting operation of the job, which brings the job to rest and lets this one take its place
+	Supersede string `json:"supersede,omitempty,omitzero"`
 
 	// WithoutSavepoint Upgrade: go on from the newest checkpoint when no savepoint can be taken, also of a job that crash-loops
 	WithoutSavepoint bool `json:"withoutSavepoint,omitempty,omitzero"`
@@ -260,6 +269,9 @@ type Plan struct {
 	Strategy string          `json:"strategy,omitempty,omitzero"`
 	To       Side            `json:"to,omitempty,omitzero"`
 	Vertices []Vertex        `json:"vertices,omitempty,omitzero"`
+
+	// Why this strategy
+	Why string `json:"why,omitempty,omitzero"`
 }
 
 // PlanRequest defines model for PlanRequest.
@@ -267,7 +279,13 @@ type PlanRequest struct {
 	// AllowStateLoss State in the snapshot may go for which the new job graph has no operator; role admin
 	AllowStateLoss bool `json:"allowStateLoss,omitempty,omitzero"`
 
-	// Kind start, stop, upgrade, savepoint, restart (what is in force, on a new generation) or rollback (an upgrade to an older revision)
+	// DefaultAfterMinutes 1 to 10080
+	DefaultAfterMinutes int `json:"defaultAfterMinutes,omitempty,omitzero"`
+
+	// DefaultDecision Taken when the operation has waited defaultAfterMinutes for a person: retry, replay or give-up, where that way is open
+	DefaultDecision string `json:"defaultDecision,omitempty,omitzero"`
+
+	// Kind start, stop, upgrade, rescale (another profile), savepoint, restart (what is in force, on a new generation) or rollback (an upgrade to an older revision)
 	Kind string `json:"kind"`
 
 	// PlanDigest The digest of a plan that was seen, sha256:<64 hex>: the operation ends before any effect (conflict) when its own plan is another
@@ -292,8 +310,11 @@ type PlanRequest struct {
 	// Stateless Start without a snapshot; role admin
 	Stateless bool `json:"stateless,omitempty,omitzero"`
 
-	// Strategy warm (default) or cold
+	// Strategy warm (default), cold or in-place (default of a rescale where it is possible)
 	Strategy string `json:"strategy,omitempty,omitzero"`
+
+	// Supersede Start: a waiting operation of the job, which brings the job to rest and lets this one take its place
+	Supersede string `json:"supersede,omitempty,omitzero"`
 
 	// WithoutSavepoint Upgrade: go on from the newest checkpoint when no savepoint can be taken, also of a job that crash-loops
 	WithoutSavepoint bool `json:"withoutSavepoint,omitempty,omitzero"`
@@ -347,6 +368,10 @@ type ProfileList struct {
 type Progress struct {
 	Cancelable bool `json:"cancelable"`
 
+	// DecideBy When default is taken if nobody decides
+	DecideBy string `json:"decideBy,omitempty,omitzero"`
+	Default  string `json:"default,omitempty,omitzero"`
+
 	// DowntimeMs Stop sent → every vertex RUNNING again, in ms
 	DowntimeMs int64    `json:"downtimeMs,omitempty,omitzero"`
 	EndedAt    string   `json:"endedAt,omitempty,omitzero"`
@@ -374,6 +399,9 @@ type Progress struct {
 	Since     string `json:"since,omitempty,omitzero"`
 	StartedAt string `json:"startedAt,omitempty,omitzero"`
 	Steps     []Step `json:"steps,omitempty,omitzero"`
+
+	// SupersededBy The operation that took this one's place
+	SupersededBy string `json:"supersededBy,omitempty,omitzero"`
 
 	// Version Goes up with every change
 	Version    int64  `json:"version"`

@@ -3,10 +3,12 @@ package flow_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"sluice/activities"
@@ -18,6 +20,7 @@ func TestOnAReadOnlyContextOnlyLooksAreTaken(t *testing.T) {
 	for class, taken := range map[activities.Class]bool{activities.Quick: true, activities.Effect: false, activities.Await: false} {
 		var suite testsuite.WorkflowTestSuite
 		env := suite.NewTestWorkflowEnvironment()
+		env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: 20 * time.Second}) // machines under load
 		def, called := activities.Def[string, string]{Name: "x", Class: class}, false
 		env.RegisterActivityWithOptions(func(_ context.Context, in string) (string, error) {
 			called = true

@@ -1,0 +1,308 @@
+package upgrade
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"sluice/activities"
+	"sluice/internal/agentapi"
+	"sluice/internal/failure"
+	"sluice/internal/job"
+	"sluice/internal/lease"
+	"sluice/workflows/internal/flow"
+)
+
+// strategy chooses how the job is changed, and says why (DESIGN §4.2). A rescale
+// stays in place where it can; an upgrade only where it was asked to.
+func strategy(f Facts) (job.Strategy, string, error) {
+	asked := f.Request.Strategy
+	if asked == job.Cold || asked == job.Warm {
+		return asked, "asked for", nil
+	}
+	if asked != job.InPlace && f.Request.Kind != job.Rescale {
+		return job.Warm, "", nil
+	}
+	obstacle := notInPlace(f)
+	switch {
+	case obstacle == "":
+		return job.InPlace, "only parallelism and the number of TaskManagers change", nil
+	case asked == job.InPlace:
+		return "", "", failure.New(failure.Refused, "the job can't be changed in place: %s", obstacle).
+			WithNext("leave the strategy out, or say warm: a new cluster is made, and the job is stopped for about a second")
+	}
+	return job.Warm, "not in place: " + obstacle, nil
+}
+
+// notInPlace says what keeps the running cluster from taking the change; "" when
+// nothing does.
+func notInPlace(f Facts) string {
+	before, after := f.Target.Current.Applied, f.Target.Profile
+	switch {
+	case f.Target.Revision.Number != f.Target.Current.Revision:
+		return "the revision changes too"
+	case before == nil:
+		return "what the running profile is was not recorded when it was committed"
+	case f.Agent == nil || f.Agent.JobState != "RUNNING":
+		return "the job is not RUNNING"
+	case before.JobManager != after.JobManager:
+		return "the JobManager's resources change"
+	case before.TaskManager.Role != after.TaskManager.Role:
+		return "the TaskManagers' resources change"
+	case before.TaskManager.Slots != after.TaskManager.Slots:
+		return "the slots of a TaskManager change"
+	}
+	return ""
+}
+
+func planInPlace(f Facts, plan *Plan) {
+	before, after := f.Target.Current.Applied, f.Target.Profile
+	plan.To.Generation, plan.To.Epoch = plan.From.Generation, plan.From.Epoch
+	plan.Restore = "newest checkpoint, taken by this operation: Flink restarts the tasks from it"
+	plan.Changes = []Change{
+		{Field: "parallelism", From: strconv.Itoa(before.Parallelism), To: strconv.Itoa(after.Parallelism)},
+		{Field: "taskManager.replicas", From: strconv.Itoa(before.TaskManager.Replicas), To: strconv.Itoa(after.TaskManager.Replicas)},
+	}
+	plan.Steps = []string{"hold", "checkpoint", "rescale", "prove", "commit"}
+	switch more := after.TaskManager.Replicas - before.TaskManager.Replicas; {
+	case more > 0:
+		added := after
+		added.TaskManager.Replicas = more
+		plan.Delta = Delta{
+			CPU: fmt.Sprintf("%dm", added.CPUMillis()-job.Profile{JobManager: added.JobManager}.CPUMillis()), MemoryMiB: more * after.TaskManager.MemoryMiB, Slots: more * after.TaskManager.Slots,
+		}
+		plan.Steps = append([]string{"hold", "add TaskManagers"}, plan.Steps[1:]...)
+	case more < 0:
+		plan.Steps = []string{"hold", "checkpoint", "rescale", "prove", "take TaskManagers away", "commit"}
+	}
+}
+
+// mustFitGroups refuses a parallelism above the number of key groups, which can't
+// be changed without losing state.
+func mustFitGroups(f Facts) error {
+	const option = "pipeline.max-parallelism"
+	groups, err := strconv.Atoi(f.Target.Revision.Spec.Options[option])
+	if err != nil || groups < 1 || f.Target.Profile.Parallelism <= groups {
+		return nil
+	}
+	return failure.New(failure.Refused, "profile %q has parallelism %d, above the job's %s of %d", f.Target.Profile.Name, f.Target.Profile.Parallelism, option, groups).
+		WithNext("choose a profile with less parallelism; more key groups cost the job its keyed state")
+}
+
+// inPlace changes the parallelism of what runs, on its own cluster. Until Flink
+// is told, and also after it, the way back is to bring the old size back: the
+// undo stack has it.
+func (r *run) inPlace(ctx workflow.Context) error {
+	before, after := *r.target.Current.Applied, r.target.Profile
+	if err := r.hold(ctx); err != nil {
+		return err
+	}
+	r.progress.Generation = r.old
+	if after.TaskManager.Replicas > before.TaskManager.Replicas {
+		r.undo.Push("take the added TaskManagers away", func(ctx workflow.Context) error { return r.workers(ctx, before, nil) })
+		if err := r.addWorkers(ctx, after); err != nil {
+			return err
+		}
+	}
+	ctx, err := r.pointOfNoReturn(ctx)
+	if err != nil {
+		return err
+	}
+	r.epoch, r.restore = r.state.Epoch, r.state.Intent.RestorePath
+	r.side = side{r.old, r.target.Revision, after.Parallelism, false}
+	if err := r.resize(ctx, before, after); err != nil {
+		if err := r.resizeFailed(ctx, err); err != nil {
+			return err
+		}
+		if r.ended() {
+			return r.commitItEnded(ctx, failure.New(failure.JobFailed, "the job ended by itself (%s) while it was rescaled", r.state.Ended.State))
+		}
+	}
+	r.undo.Forget()
+	if after.TaskManager.Replicas < before.TaskManager.Replicas {
+		if err := r.insist(ctx, func() error { return r.dropWorkers(ctx, before, after) }); err != nil {
+			return err
+		}
+	}
+	return r.commitInPlace(ctx)
+}
+
+func (r *run) addWorkers(ctx workflow.Context, after job.Profile) error {
+	return r.step(ctx, "workers", fmt.Sprintf("%d TaskManagers", after.TaskManager.Replicas), func() (string, error) {
+		if err := r.workers(ctx, after, nil); err != nil {
+			return "", err
+		}
+		_, err := flow.Do(ctx, r.queue, activities.AwaitGeneration, activities.AwaitGenerationIn{
+			Identity: r.target.Identity, Generation: r.old, Roles: []string{"taskmanager"},
+		}, "wait for the added TaskManagers")
+		return fmt.Sprintf("%d TaskManagers", after.TaskManager.Replicas), err
+	})
+}
+
+func (r *run) workers(ctx workflow.Context, profile job.Profile, spare []string) error {
+	_, err := flow.Do(ctx, r.queue, activities.ScaleWorkers, activities.WorkersIn{
+		Identity: r.target.Identity, Generation: r.old, Replicas: profile.TaskManager.Replicas, Spare: spare,
+	}, fmt.Sprintf("generation %d gets %d TaskManagers", r.old, profile.TaskManager.Replicas))
+	return err
+}
+
+// resize takes a checkpoint, so that nothing but what follows it is computed
+// again, and changes the parallelism.
+func (r *run) resize(ctx workflow.Context, before, after job.Profile) error {
+	r.enter(ctx, job.Submitting)
+	if err := r.checkpoint(ctx, "before", "a checkpoint to go on from"); err != nil {
+		return err
+	}
+	r.undo.Push("bring the former parallelism back", func(ctx workflow.Context) error { return r.sizeBack(ctx, before, after) })
+	sent, err := r.tellSize(ctx, "rescale", before, after)
+	if err != nil {
+		return err
+	}
+	r.stoppedAt = sent
+	since, err := r.running(ctx)
+	if err != nil {
+		return err
+	}
+	r.stoppedAt = 0 // the downtime is known
+	r.enter(ctx, job.Proving)
+	return r.gate(ctx, since)
+}
+
+// tellSize notes the size on the Lease and then tells Flink.
+func (r *run) tellSize(ctx workflow.Context, name string, from, to job.Profile) (sentAt int64, err error) {
+	return sentAt, r.step(ctx, name, fmt.Sprintf("Flink takes parallelism %d", to.Parallelism), func() (string, error) {
+		id := r.state.Intent.FlinkJobID
+		state, err := flow.Do(ctx, r.queue, activities.NoteSize, activities.NoteSizeIn{
+			Identity: r.target.Identity, Operation: r.in.Operation,
+			Size: lease.Size{Generation: r.old, FlinkJobID: id, Profile: to.Name, Parallelism: to.Parallelism},
+		}, fmt.Sprintf("note parallelism %d on the Lease", to.Parallelism))
+		if err != nil {
+			return "", err
+		}
+		r.state = state
+		in := agentapi.RescaleIn{FlinkJobID: id, From: from.Parallelism, To: to.Parallelism, Slots: to.Parallelism}
+		out, err := flow.Do(ctx, r.queue, activities.RescaleJob, r.command(r.old, name, agentapi.Command{Kind: agentapi.Rescale, Rescale: &in}),
+			fmt.Sprintf("parallelism %d becomes %d", from.Parallelism, to.Parallelism))
+		sentAt = out.SentAt
+		return fmt.Sprintf("parallelism %d becomes %d", from.Parallelism, to.Parallelism), err
+	})
+}
+
+func (r *run) sizeBack(ctx workflow.Context, before, after job.Profile) error {
+	r.enter(ctx, job.RollingBack)
+	if _, err := r.tellSize(ctx, "size-back", after, before); err != nil {
+		return err
+	}
+	in := agentapi.AwaitIn{FlinkJobID: r.flinkJobID(), RestorePath: r.restore}
+	_, err := flow.Do(ctx, r.queue, activities.AwaitRunning, r.command(r.old, "await-size-back", agentapi.Command{Kind: agentapi.Await, Await: &in}),
+		"wait until it runs at the former parallelism")
+	return err
+}
+
+// resizeFailed looks at what is left after a failed change. A job that is there
+// gets its old size back: the failure is returned. One that is proven over is
+// submitted again, at the new size, which is on the Lease: nil when it runs.
+func (r *run) resizeFailed(ctx workflow.Context, cause error) error {
+	over := false
+	err := r.insist(ctx, func() (err error) {
+		over, err = r.overOrThere(ctx)
+		return err
+	})
+	if err != nil || !over {
+		return orElse(err, cause)
+	}
+	r.evidence("the job was lost while it was rescaled: " + failure.Of(cause).Error())
+	r.undo.Forget()
+	if r.ended() {
+		return nil
+	}
+	return r.submitAndProve(ctx, true)
+}
+
+func orElse(err, otherwise error) error {
+	if err != nil {
+		return err
+	}
+	return otherwise
+}
+
+// lostLooks and the pauses between them give a JobManager that died the time to
+// come back, and the kubelet that to say so.
+const lostLooks = 7
+
+// overOrThere says whether the submission is proven over (true) or still there
+// (false); what is neither, after a while, is an error.
+func (r *run) overOrThere(ctx workflow.Context) (over bool, err error) {
+	err = r.step(ctx, "look", "the job, or the proof of its end", func() (string, error) {
+		for look := range lostLooks {
+			if over, err = r.lookOnce(ctx); err == nil {
+				break
+			}
+			if err := workflow.Sleep(ctx, time.Second<<look); err != nil {
+				return "", err
+			}
+		}
+		if err == nil && over {
+			return fmt.Sprintf("submission %d: %s", r.epoch, r.state.Intent.Outcome), nil
+		}
+		return "the job is there", err
+	})
+	return over, err
+}
+
+func (r *run) lookOnce(ctx workflow.Context) (over bool, err error) {
+	read, err := flow.Do(ctx, r.queue, activities.ReadLease, r.leaseIn(), "read the Lease")
+	if err != nil {
+		return false, err
+	}
+	r.state = read.State
+	if r.state.Intent.Outcome.Over() {
+		return true, nil
+	}
+	if err := r.proveOver(ctx, r.state.Intent); err != nil || r.state.Intent.Outcome.Over() {
+		return err == nil, err
+	}
+	now, err := flow.Do(ctx, r.queue, activities.AgentState, r.command(r.old, "state", agentapi.Command{}), "is the job there?")
+	if err != nil {
+		return false, err
+	}
+	if now.FlinkJobID != r.flinkJobID() || now.JobState == "" || now.JobState == "UNKNOWN" {
+		return false, failure.New(failure.Unproven, "the job is not there, and its end isn't proven (Flink says %q)", now.JobState)
+	}
+	if outcome := lease.Outcome(now.JobState); outcome.Over() && (now.Idle || outcome == lease.Finished) {
+		return true, r.note(ctx, r.epoch, outcome, "note that the submission ended "+now.JobState)
+	}
+	return false, nil
+}
+
+// dropWorkers takes the TaskManagers away that have no task any more. Where tasks
+// keep too many busy the job restarts once more, from the gate's checkpoint.
+func (r *run) dropWorkers(ctx workflow.Context, before, after job.Profile) error {
+	count := before.TaskManager.Replicas - after.TaskManager.Replicas
+	err := r.step(ctx, "workers", fmt.Sprintf("%d TaskManagers without a task", count), func() (string, error) {
+		in := agentapi.SpareIn{Count: count}
+		spare, err := flow.Do(ctx, r.queue, activities.SpareWorkers, r.command(r.old, "spare", agentapi.Command{Kind: agentapi.Spare, Spare: &in}),
+			"which TaskManagers have no task?")
+		if err != nil {
+			return "", err
+		}
+		if busy := count - len(spare.Pods); busy > 0 {
+			r.evidence(fmt.Sprintf("%d of the TaskManagers that go still had tasks: these restarted from the last checkpoint", busy))
+		}
+		return fmt.Sprintf("%d TaskManagers stay", after.TaskManager.Replicas), r.workers(ctx, after, spare.Pods)
+	})
+	if err != nil {
+		return err
+	}
+	_, err = r.running(ctx)
+	return err
+}
+
+func (r *run) commitInPlace(ctx workflow.Context) error {
+	return r.settle(ctx, activities.CommitIn{
+		Revision: r.target.Revision.Number, Profile: r.target.Profile.Name, ProfileDigest: r.target.Profile.Digest(), Applied: &r.target.Profile,
+		State: "running", Epoch: r.epoch, Generation: r.old,
+	})
+}

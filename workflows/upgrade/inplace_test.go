@@ -1,0 +1,121 @@
+package upgrade_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"sluice/activities"
+	"sluice/internal/agentapi"
+	"sluice/internal/failure"
+	"sluice/internal/failure/ontemporal"
+	"sluice/internal/job"
+	"sluice/workflows/upgrade"
+)
+
+// rescaling is a job that runs at its profile and is to run at twice that.
+func rescaling(t *testing.T, request job.Request) *world {
+	t.Helper()
+	request.Kind = job.Rescale
+	w := newWorld(t, request)
+	id := job.FlinkJobID("U", 5)
+	w.state.Intent.FlinkJobID, w.facts.Agent.FlinkJobID = id, id
+	before := job.DefaultProfile()
+	w.facts.Target.Revision.Number = w.facts.Target.Current.Revision
+	w.facts.Target.Current.Applied = &before
+	w.facts.Target.Current.Profile, w.facts.Target.Current.ProfileDigest = before.Name, before.Digest()
+	after := before
+	after.Name, after.TaskManager.Replicas, after.Parallelism = "promotion", 2, 4
+	w.facts.Target.Profile = after
+	return w
+}
+
+func TestRescaleIsInPlaceOnlyWhereNothingElseChanges(t *testing.T) {
+	for name, change := range map[string]func(*upgrade.Facts){
+		"the revision":       func(f *upgrade.Facts) { f.Target.Revision.Number++ },
+		"not recorded":       func(f *upgrade.Facts) { f.Target.Current.Applied = nil },
+		"JobManager's":       func(f *upgrade.Facts) { f.Target.Profile.JobManager.MemoryMiB++ },
+		"TaskManagers' reso": func(f *upgrade.Facts) { f.Target.Profile.TaskManager.CPU = "7" },
+		"the slots":          func(f *upgrade.Facts) { f.Target.Profile.TaskManager.Slots++ },
+	} {
+		w := rescaling(t, job.Request{})
+		plan, err := upgrade.Decide(w.facts)
+		require.NoError(t, err)
+		require.Equal(t, job.InPlace, plan.Strategy, plan.Why)
+		require.Equal(t, 3, plan.To.Generation)
+		require.Equal(t, upgrade.Delta{CPU: "1000m", MemoryMiB: 1728, Slots: 2}, plan.Delta)
+		change(&w.facts)
+		plan, err = upgrade.Decide(w.facts)
+		require.NoError(t, err, name)
+		require.Equal(t, job.Warm, plan.Strategy)
+		require.Contains(t, plan.Why, name)
+		w.facts.Request.Strategy = job.InPlace
+		_, err = upgrade.Decide(w.facts)
+		require.ErrorContains(t, err, name)
+	}
+}
+
+func TestAParallelismAboveTheKeyGroupsIsRefused(t *testing.T) {
+	w := rescaling(t, job.Request{})
+	w.facts.Target.Revision.Spec.Options = map[string]string{"pipeline.max-parallelism": "3"}
+	_, err := upgrade.Decide(w.facts)
+	require.ErrorContains(t, err, "above the job's pipeline.max-parallelism of 3")
+}
+
+func TestInPlaceNotesTheSizeBeforeFlinkIsTold(t *testing.T) {
+	w := rescaling(t, job.Request{})
+	w.run()
+	require.NoError(t, w.env.GetWorkflowError())
+	require.Equal(t, -1, w.index(activities.StopJob.Name))
+	require.Empty(t, w.submits)
+	require.Less(t, w.index(activities.AwaitGeneration.Name), w.index(activities.NoteSize.Name), "TaskManagers first")
+	require.Less(t, w.index(activities.TakeCheckpoint.Name), w.index(activities.NoteSize.Name), "from a fresh checkpoint")
+	require.Less(t, w.index(activities.NoteSize.Name), w.index(activities.RescaleJob.Name))
+	require.Equal(t, 4, w.state.Parallelism(3))
+	require.Equal(t, "promotion", w.state.Profile)
+	require.Nil(t, w.state.Hold)
+	require.Equal(t, 3, w.state.ActiveGeneration())
+}
+
+// A job that restarts in its soak gets its old size back, on the Lease too.
+func TestInPlaceThatFailsItsGateBringsTheSizeBack(t *testing.T) {
+	w := rescaling(t, job.Request{})
+	w.env.OnActivity(activities.SoakJob.Name, anything, anything).Return(func(context.Context, activities.AgentIn) (agentapi.SoakOut, error) {
+		return agentapi.SoakOut{}, ontemporal.Error(failure.New(failure.JobFailed, "it restarted"))
+	})
+	w.run()
+	require.ErrorContains(t, w.env.GetWorkflowError(), "it restarted")
+	require.Equal(t, []int{4, 2}, w.sizes)
+	require.Equal(t, 2, w.state.Parallelism(3))
+	require.Equal(t, []int{2, 1}, w.workers)
+	require.Nil(t, w.state.Hold)
+	require.Equal(t, job.Failed, w.progress(t).Phase)
+}
+
+// The job died on the way: it comes back at the new size, from its newest
+// checkpoint, in the same cluster.
+func TestInPlaceWhoseJobIsLostComesBackAtTheNewSize(t *testing.T) {
+	w := rescaling(t, job.Request{})
+	w.facts.Checkpoint = activities.FindSnapshotOut{Path: "hdfs://nn/chk-9", CheckpointID: 9}
+	w.awaits = []answer[agentapi.AwaitOut]{{err: failure.New(failure.JobFailed, "gone")}}
+	w.run()
+	require.NoError(t, w.env.GetWorkflowError())
+	require.Len(t, w.submits, 1)
+	submit := w.submits[0].Command.Submit
+	require.Equal(t, 3, w.submits[0].Generation)
+	require.Equal(t, 4, submit.Parallelism)
+	require.Equal(t, "hdfs://nn/chk-9", submit.RestorePath)
+	require.Equal(t, job.Committed, w.progress(t).Phase)
+}
+
+func TestInPlaceDownTakesTheIdleTaskManagersAwayLast(t *testing.T) {
+	w := rescaling(t, job.Request{})
+	before, after := w.facts.Target.Profile, *w.facts.Target.Current.Applied
+	w.facts.Target.Profile, w.facts.Target.Current.Applied = after, &before
+	w.facts.Target.Current.Profile, w.facts.Target.Current.ProfileDigest = before.Name, before.Digest()
+	w.run()
+	require.NoError(t, w.env.GetWorkflowError())
+	require.Less(t, w.index(activities.SoakJob.Name), w.index(activities.ScaleWorkers.Name))
+	require.Equal(t, []int{1}, w.workers)
+}
