@@ -5,6 +5,7 @@ package scenario_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -65,6 +66,35 @@ func rollbackWithReplay(t *testing.T) {
 	requireReplay(t, w, o)
 	backOnTheOldCluster(t, w, 3)
 	repeated := between(t, w)
+	w.AllPublished()
+	w.Run(Request(job.Stop))
+	w.GreenRepeated(repeated, "v1", "v2")
+}
+
+// rollbackThenFails: the new revision has state that the old one can't take, so
+// its branch is left. When the rolled-back job loses its JobManager it goes on
+// from its own newest snapshot, though that branch has others.
+func rollbackThenFails(t *testing.T) {
+	w := Given(t, "shop")
+	w.Running(V1)
+	w.Apply(V2.With("--extra-state", "--fail-after-seconds", "4"))
+	request := failsInSoak()
+	request.Replay = job.ReplayAllow
+	o := w.RollsBack(request)
+	requireReplay(t, w, o)
+	backOnTheOldCluster(t, w, 4) // epoch 3 was refused by Flink: the state didn't fit
+	repeated := between(t, w)
+
+	own := "/checkpoints/" + w.Lease().Intent.FlinkJobID + "/chk-"
+	w.Kill(w.Processes(w.Tenant, w.Selector(1, "jobmanager")))
+	start := Request(job.Start)
+	start.Revision = 1
+	w.Until("a start behind the proven end", time.Minute, func() bool {
+		o = w.Wait(w.Begin(start).Operation)
+		return o.Phase == job.Committed
+	})
+	require.Contains(t, o.Progress.Plan.RestorePath, own)
+	require.Contains(t, Detail(o.Progress, "run"), own)
 	w.AllPublished()
 	w.Run(Request(job.Stop))
 	w.GreenRepeated(repeated, "v1", "v2")

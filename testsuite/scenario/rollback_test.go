@@ -211,3 +211,25 @@ func rollbackCold(t *testing.T) {
 	w.Run(Request(job.Stop))
 	w.GreenAfterRollback("v1")
 }
+
+// mainOverrides: its checkpoints lie where the platform doesn't look. That shows
+// only at the first one, and with it the new revision has published: the way back
+// repeats that, and takes a word.
+func mainOverrides(t *testing.T) {
+	w := Given(t, "shop")
+	w.Running(V1)
+	elsewhere := "/data/scenario/" + w.Name + "/elsewhere"
+	w.Apply(V2.With("--checkpoints", w.URI(elsewhere)))
+	accepted := w.Begin(Request(job.Upgrade))
+	o := w.Wait(accepted.Operation)
+	require.Equal(t, job.Waiting, o.Phase, "%+v", o.Progress)
+	require.Contains(t, o.Progress.Rollback.Why, "the job keeps its checkpoints in "+w.URI(elsewhere))
+	require.Equal(t, 2, w.Lease().Intent.Generation, "nothing is published again without a word")
+	o = w.RolledBack(w.Decide(o, upgrade.OptionReplay))
+	require.Contains(t, o.Progress.Rollback.Replay.To, elsewhere+"/"+job.FlinkJobID(w.UID(), 2)+"/chk-")
+	backOnTheOldCluster(t, w, 3)
+	repeated := between(t, w)
+	w.AllPublished()
+	w.Run(Request(job.Stop))
+	w.GreenRepeated(repeated, "v1", "v2")
+}
