@@ -15,10 +15,9 @@ import (
 )
 
 // rescaling is a job that runs at its profile and is to run at twice that.
-func rescaling(t *testing.T, request job.Request) *world {
+func rescaling(t *testing.T) *world {
 	t.Helper()
-	request.Kind = job.Rescale
-	w := newWorld(t, request)
+	w := newWorld(t, job.Request{Kind: job.Rescale})
 	id := job.FlinkJobID("U", 5)
 	w.state.Intent.FlinkJobID, w.facts.Agent.FlinkJobID = id, id
 	before := job.DefaultProfile()
@@ -39,7 +38,7 @@ func TestRescaleIsInPlaceOnlyWhereNothingElseChanges(t *testing.T) {
 		"TaskManagers' reso": func(f *upgrade.Facts) { f.Target.Profile.TaskManager.CPU = "7" },
 		"the slots":          func(f *upgrade.Facts) { f.Target.Profile.TaskManager.Slots++ },
 	} {
-		w := rescaling(t, job.Request{})
+		w := rescaling(t)
 		plan, err := upgrade.Decide(w.facts)
 		require.NoError(t, err)
 		require.Equal(t, job.InPlace, plan.Strategy, plan.Why)
@@ -57,14 +56,14 @@ func TestRescaleIsInPlaceOnlyWhereNothingElseChanges(t *testing.T) {
 }
 
 func TestAParallelismAboveTheKeyGroupsIsRefused(t *testing.T) {
-	w := rescaling(t, job.Request{})
+	w := rescaling(t)
 	w.facts.Target.Revision.Spec.Options = map[string]string{"pipeline.max-parallelism": "3"}
 	_, err := upgrade.Decide(w.facts)
 	require.ErrorContains(t, err, "above the job's pipeline.max-parallelism of 3")
 }
 
 func TestInPlaceNotesTheSizeBeforeFlinkIsTold(t *testing.T) {
-	w := rescaling(t, job.Request{})
+	w := rescaling(t)
 	w.run()
 	require.NoError(t, w.env.GetWorkflowError())
 	require.Equal(t, -1, w.index(activities.StopJob.Name))
@@ -80,7 +79,7 @@ func TestInPlaceNotesTheSizeBeforeFlinkIsTold(t *testing.T) {
 
 // A job that restarts in its soak gets its old size back, on the Lease too.
 func TestInPlaceThatFailsItsGateBringsTheSizeBack(t *testing.T) {
-	w := rescaling(t, job.Request{})
+	w := rescaling(t)
 	w.env.OnActivity(activities.SoakJob.Name, anything, anything).Return(func(context.Context, activities.AgentIn) (agentapi.SoakOut, error) {
 		return agentapi.SoakOut{}, ontemporal.Error(failure.New(failure.JobFailed, "it restarted"))
 	})
@@ -96,7 +95,7 @@ func TestInPlaceThatFailsItsGateBringsTheSizeBack(t *testing.T) {
 // The job died on the way: it comes back at the new size, from its newest
 // checkpoint, in the same cluster.
 func TestInPlaceWhoseJobIsLostComesBackAtTheNewSize(t *testing.T) {
-	w := rescaling(t, job.Request{})
+	w := rescaling(t)
 	w.facts.Checkpoint = activities.FindSnapshotOut{Path: "hdfs://nn/chk-9", CheckpointID: 9}
 	w.awaits = []answer[agentapi.AwaitOut]{{err: failure.New(failure.JobFailed, "gone")}}
 	w.run()
@@ -110,7 +109,7 @@ func TestInPlaceWhoseJobIsLostComesBackAtTheNewSize(t *testing.T) {
 }
 
 func TestInPlaceDownTakesTheIdleTaskManagersAwayLast(t *testing.T) {
-	w := rescaling(t, job.Request{})
+	w := rescaling(t)
 	before, after := w.facts.Target.Profile, *w.facts.Target.Current.Applied
 	w.facts.Target.Profile, w.facts.Target.Current.Applied = after, &before
 	w.facts.Target.Current.Profile, w.facts.Target.Current.ProfileDigest = before.Name, before.Digest()
