@@ -79,6 +79,7 @@ func (w *World) WaitPast(id string, version int64) Operation {
 	deadline := time.Now().Add(5 * time.Minute)
 	var o Operation
 	for ; time.Now().Before(deadline); version = o.Progress.Version {
+		o = Operation{} // a field that an answer lacks must not be the last one's
 		w.Want(http.StatusOK, http.MethodGet, fmt.Sprintf("/operations/%s?wait=10s&version=%d", id, version), nil, &o)
 		if o.Final || o.Phase == job.Waiting && o.Progress.Version > version {
 			return o

@@ -139,7 +139,7 @@ stack_env() {
   printf 'export TEMPORAL_ADDRESS=%q\n' "${EXT_TEMPORAL:-$OWN_TEMPORAL_ADDRESS}"
   printf 'export SLUICE_DATABASE_DSN=%q\n' "$dsn"
   printf 'export SLUICE_HDFS=%q\n' "${EXT_HDFS:-$OWN_HDFS}"
-  ! ours kubernetes || printf 'export SLUICE_PROMETHEUS=%q SLUICE_AUDIT_LOG=%q\n' "http://127.0.0.1:$PROMETHEUS_PORT" "$RUN/audit.log"
+  ! ours kubernetes || printf 'export SLUICE_PROMETHEUS=%q\nexport SLUICE_AUDIT_LOG=%q\n' "http://127.0.0.1:$PROMETHEUS_PORT" "$RUN/audit.log"
 }
 
 stack_images() { # [--oci DIR]
