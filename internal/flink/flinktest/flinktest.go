@@ -238,7 +238,7 @@ func freePort() (int, error) {
 
 func (c *cluster) jvm(name, classpath, main string, options ...string) error {
 	arguments := []string{
-		"-Xmx256m", "-// line that SLUICE_FLINK_LINE names. Tests only.:MaxMetaspaceSize=192m", "-// line that SLUICE_FLINK_LINE names. Tests only.:MaxDirectMemorySize=128m", "-// line that SLUICE_FLINK_LINE names. Tests only.:+UseSerialGC", "-// line that SLUICE_FLINK_LINE names. Tests only.:TieredStopAtLevel=1",
+		"-Xmx256m", "-XX:MaxMetaspaceSize=192m", "-XX:MaxDirectMemorySize=128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
 		"-Dlog4j.configurationFile=file:" + filepath.Join(c.directory, "log4j.properties"),
 	}
 	for _, opened := range []string{"java.lang", "java.net", "java.io", "java.nio", "sun.nio.ch", "java.lang.reflect", "java.text", "java.time", "java.util", "java.util.concurrent", "java.util.concurrent.atomic", "java.util.concurrent.locks"} {
