@@ -186,9 +186,11 @@ func (r *run) choose(ctx workflow.Context) error {
 				r.evidence(why)
 			}
 		}
-		path, err := r.left(last, found)
-		if err != nil {
-			return "", err
+		path := r.base
+		if r.base == "" || last.Epoch != r.baseEpoch { // else nothing was submitted behind it
+			if path, err = r.left(last, found); err != nil {
+				return "", err
+			}
 		}
 		if path == r.unfit && path != "" { // so the new revision published it
 			if r.in.Request.Replay != job.ReplayAllow && !r.again {

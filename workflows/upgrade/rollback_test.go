@@ -230,6 +230,20 @@ func TestADeadJobWithoutCheckpointsIsNotBroughtBack(t *testing.T) {
 	require.Empty(t, w.submits)
 }
 
+// The new cluster takes nothing (its agent is gone): the savepoint is what the old
+// job left, though Flink removed its checkpoints.
+func TestARollbackWithNothingSubmittedGoesBackToTheSavepoint(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.facts.Target.Current.Epoch = 5
+	w.refuse = failure.New(failure.Refused, "the jar can't be uploaded")
+	w.run()
+	require.Equal(t, job.Failed, w.progress(t).Phase)
+	require.Len(t, w.submits, 2)
+	require.Equal(t, savepoint, w.submit(1).RestorePath)
+	require.Equal(t, 3, w.submits[1].Generation)
+	require.True(t, w.progress(t).Rollback.Exact)
+}
+
 // The answer to the POST is unknown: the door is closed before anything else is
 // submitted.
 func TestAnUnknownSubmissionIsClosedBeforeTheRollback(t *testing.T) {

@@ -46,6 +46,7 @@ type run struct {
 	savepointID int64   // of the savepoint that was taken
 	entry       *entry  // of the savepoint, on its way into the ledger
 	base        string  // snapshot on which the old revision ended
+	baseEpoch   int64   // of the submission that ended on it
 	unfit       string  // snapshot from which the old revision doesn't run
 	again       bool    // a person allowed the replay
 	published   *Replay // what the new revision published behind base; nil: nothing
@@ -147,7 +148,7 @@ func (r *run) change(ctx workflow.Context) error {
 		return r.rollback(ctx, stopped.why)
 	default: // on with the new revision
 	}
-	r.base = r.restore
+	r.base, r.baseEpoch = r.restore, r.state.Intent.Epoch
 	if err := r.goOver(ctx, stopped.verdict == goOn); err != nil {
 		return err
 	}

@@ -36,6 +36,7 @@ type world struct {
 	state lease.State
 
 	stops    []answer[agentapi.StopOut]
+	refuse   error // the first submission, before its intent
 	posts    []answer[agentapi.SubmitOut]
 	newest   map[string]activities.FindSnapshotOut // by directory; else facts.Checkpoint
 	awaits   []answer[agentapi.AwaitOut]
@@ -199,6 +200,10 @@ func (w *world) agent() {
 	})
 	on(w, activities.SubmitJob, func(in activities.AgentIn) (agentapi.SubmitOut, error) {
 		w.submits = append(w.submits, in)
+		if refused := w.refuse; refused != nil {
+			w.refuse = nil
+			return agentapi.SubmitOut{}, ontemporal.Error(refused)
+		}
 		_, err := w.change(func(s lease.State) (lease.State, error) {
 			return s.Intend(lease.Intent{Epoch: in.Command.Submit.Epoch, Generation: in.Generation, Operation: in.Command.Operation,
 				FlinkJobID: in.Command.Submit.FlinkJobID, RestorePath: in.Command.Submit.RestorePath})
