@@ -31,7 +31,7 @@ var stories = []struct {
 	{"old-key-after-other-operation", "a key that is sent again after other operations gives its old answer and starts nothing", oldKey},
 	{"agent-upgrade-keeps-job", "the agent of a running job is replaced alone: the job runs through, its next operations work", agentUpgrade},
 	{"in-place-up", "a running job gets more TaskManagers and parallelism without a stop", inPlaceUp},
-	{"in-place-down", "and less: the TaskManagers without a task go", inPlaceDown},
+	{"in-place-down", "and less: TaskManagers go last, those without a task first", inPlaceDown},
 	{"in-place-then-jobmanager-killed", "its JobManager dies in the rescale and after it: the job comes back at the new size", inPlaceKilled},
 	{"start-without-snapshot-refused", "a job that had state never starts empty unless told so", startWithoutSnapshot},
 	{"canceled-first-start", "a first start that was canceled behind the primer left no state: the next one starts", canceledFirstStart},
