@@ -90,7 +90,7 @@ func inPlaceKilled(t *testing.T) {
 		return again.Phase == job.Committed
 	})
 	require.Contains(t, Detail(again.Progress, "run"), "at parallelism 4")
-	w.Records(1500)
+	w.CaughtUp()
 	w.Run(Request(job.Stop))
 	w.GreenAfterRollback("v1")
 }

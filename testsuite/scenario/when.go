@@ -164,6 +164,26 @@ func (w *World) Kill(pids []int) {
 	w.Say("kill -9 of %v", pids)
 }
 
+// CaughtUp waits until the job has published all that it had processed by now: a
+// killed submission's lines are processed again, and a stop before that would leave
+// the rest to the next start.
+func (w *World) CaughtUp() {
+	w.T.Helper()
+	processed := int64(-1)
+	w.Until("the job has caught up", 3*time.Minute, func() bool {
+		report, err := w.report(0)
+		if err != nil || report.Trace == nil {
+			return false
+		}
+		if processed < 0 {
+			for _, s := range report.Trace.Submissions {
+				processed = max(processed, s.Highest)
+			}
+		}
+		return report.Highest >= processed
+	})
+}
+
 // Records waits until the output on HDFS holds that many committed records.
 func (w *World) Records(atLeast int64) {
 	w.T.Helper()
