@@ -60,7 +60,7 @@ func inPlaceDown(t *testing.T) {
 	w.Until("one TaskManager is left", time.Minute, func() bool {
 		return len(w.Processes("shop", w.Selector(1, "taskmanager"))) == 1
 	})
-	w.Records(900)
+	w.CaughtUp() // a restart is over by then
 	w.Run(Request(job.Stop))
 	w.GreenAfterRollback("v1")
 }
