@@ -36,7 +36,7 @@ func asksAndRetries(t *testing.T) {
 	require.NotEmpty(t, o.Progress.Evidence)
 
 	details, attributes := w.UI()
-	require.Contains(t, details, "Waiting for: a person's decision: retry (since 20")
+	require.Contains(t, details, "Waiting for: a person's decision: retry or give-up or supersede (since 20")
 	require.Contains(t, details, "Why: ")
 	require.Contains(t, details, "sluice op retry "+accepted.Operation)
 	require.Equal(t, string(job.Waiting), attributes["SluicePhase"])
