@@ -294,27 +294,32 @@ func BenchmarkCheck(b *testing.B) {
 }
 
 func TestRepeatedAsAsked(t *testing.T) {
-	asked := func(first, last int64) func(*checker.Options) {
-		return func(o *checker.Options) { o.Repeated = &checker.Range{First: first, Last: last} }
+	asked := func(version string) func(*checker.Options) {
+		return func(o *checker.Options) { o.RepeatedBy = version }
 	}
-	files := map[string]string{"1.csv": output(0, 99, "v1"), "2.csv": output(100, 149, "v2"), "3.csv": output(100, 199, "v1")}
-	report := check(t, files, nil, asked(100, 149))
+	files := func() map[string]string {
+		return map[string]string{"1.csv": output(0, 99, "v1"), "2.csv": output(100, 129, "v2"), "3.csv": output(140, 149, "v2"), "4.csv": output(100, 199, "v1")}
+	}
+	report := check(t, files(), nil, asked("v2"))
 	require.True(t, report.OK(), report.Problems)
-	require.EqualValues(t, 50, report.Repeated)
+	require.EqualValues(t, 40, report.Repeated)
 	for name, c := range map[string]struct {
-		change  func(*checker.Options)
+		asked   string
+		more    string
 		problem string
 	}{
-		"none was asked":   {nil, "lines repeat a number"},
-		"too little asked": {asked(100, 140), "lines repeat a number"},
-		"too much asked":   {asked(100, 150), "50 of the numbers 100–150 are there twice"},
-		"elsewhere":        {asked(10, 59), "lines repeat a number"},
+		"none was asked":     {"", "", "40 lines repeat a number"},
+		"by another":         {"v1", "", "40 numbers are there twice, the 200 that v1 wrote were to be"},
+		"by nobody there":    {"v9", "", "40 lines repeat a number"},
+		"three times":        {"v2", output(120, 120, "v1"), "1 lines repeat a number: 120 (again by v1"},
+		"another one too":    {"v2", output(130, 130, "v1"), "1 lines repeat a number: 130 (not by v2)"},
+		"some but not twice": {"v2", output(200, 209, "v2"), "40 numbers are there twice, the 50 that v2 wrote"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			report := check(t, files, nil, c.change)
+			files := files()
+			files["5.csv"] = c.more
+			report := check(t, files, nil, asked(c.asked))
 			require.Contains(t, strings.Join(report.Problems, "\n"), c.problem)
 		})
 	}
-	files["4.csv"] = output(120, 120, "v1")
-	require.Contains(t, strings.Join(check(t, files, nil, asked(100, 149)).Problems, "\n"), "lines repeat a number", "three times")
 }

@@ -25,9 +25,9 @@ type Options struct {
 	MinRecords int64
 	// Records is how many there must be exactly (a job with --count); 0 means that any number will do.
 	Records int64
-	// Repeated is the range of numbers that must be there twice, all of it and nothing else: a rollback was told to
-	// publish it again. Nil: none.
-	Repeated *Range
+	// RepeatedBy is the version whose numbers must be there twice, all of them and nothing else: a rollback was told
+	// to publish again what it had published. Empty: none.
+	RepeatedBy string
 	// AllowUnfinished accepts unfinished output files, which a killed job leaves behind for ever. Their numbers must
 	// be in finished files all the same. They are counted in the report.
 	AllowUnfinished bool

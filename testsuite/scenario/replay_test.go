@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"sluice/internal/job"
-	"sluice/testsuite/checker"
 	. "sluice/testsuite/scenario"
 	"sluice/workflows/upgrade"
 )
@@ -21,20 +20,19 @@ func failsInSoak() job.Request {
 	return job.Request{Kind: job.Upgrade, SoakSeconds: &soak}
 }
 
-// between is the stated range in numbers: what the new revision, the second one
-// that ran, published after the savepoint with which the first one ended.
-func between(t *testing.T, w *World) checker.Range {
+// requirePublished: the second revision published, and that begins behind the
+// savepoint with which the first one ended. Behind its last checkpoint only some
+// of its sinks may have come to it.
+func requirePublished(t *testing.T, w *World) {
 	t.Helper()
 	report := w.Report()
 	for _, v := range report.Versions {
 		if v.Version == "v2" {
-			require.Len(t, v.Ranges, 1)
 			require.Equal(t, report.Trace.Submissions[0].Highest+1, v.Ranges[0].First, "it begins behind the savepoint")
-			return v.Ranges[0]
+			return
 		}
 	}
 	require.Fail(t, "the new revision published nothing")
-	return checker.Range{}
 }
 
 // requireReplay: the old revision came back from the savepoint, and the range that
@@ -65,10 +63,10 @@ func rollbackWithReplay(t *testing.T) {
 	require.False(t, o.Progress.Rollback.Exact)
 	requireReplay(t, w, o)
 	backOnTheOldCluster(t, w, 3)
-	repeated := between(t, w)
+	requirePublished(t, w)
 	w.AllPublished()
 	w.Run(Request(job.Stop))
-	w.GreenRepeated(repeated, "v1", "v2")
+	w.GreenRepeated("v2", "v1", "v2")
 }
 
 // rollbackThenFails: the new revision has state that the old one can't take, so
@@ -83,7 +81,7 @@ func rollbackThenFails(t *testing.T) {
 	o := w.RollsBack(request)
 	requireReplay(t, w, o)
 	backOnTheOldCluster(t, w, 4) // epoch 3 was refused by Flink: the state didn't fit
-	repeated := between(t, w)
+	requirePublished(t, w)
 
 	own := "/checkpoints/" + w.Lease().Intent.FlinkJobID + "/chk-"
 	w.Kill(w.Processes(w.Tenant, w.Selector(1, "jobmanager")))
@@ -97,5 +95,5 @@ func rollbackThenFails(t *testing.T) {
 	require.Contains(t, Detail(o.Progress, "run"), own)
 	w.AllPublished()
 	w.Run(Request(job.Stop))
-	w.GreenRepeated(repeated, "v1", "v2")
+	w.GreenRepeated("v2", "v1", "v2")
 }

@@ -38,11 +38,11 @@ func (w *World) GreenAfterRollback(versions ...string) checker.Report {
 	return w.green(checker.Options{Output: w.Output(), Trace: w.Trace(), MinRecords: 100, AllowUnfinished: true}, versions)
 }
 
-// GreenRepeated is GreenAfterRollback where a range of the output was to be
-// published twice, and was, and nothing else.
-func (w *World) GreenRepeated(repeated checker.Range, versions ...string) checker.Report {
+// GreenRepeated is GreenAfterRollback where what a version had published was to be
+// published again, and was, and nothing else.
+func (w *World) GreenRepeated(by string, versions ...string) checker.Report {
 	w.T.Helper()
-	return w.green(checker.Options{Output: w.Output(), Trace: w.Trace(), MinRecords: 100, AllowUnfinished: true, Repeated: &repeated}, versions)
+	return w.green(checker.Options{Output: w.Output(), Trace: w.Trace(), MinRecords: 100, AllowUnfinished: true, RepeatedBy: by}, versions)
 }
 
 // Report is what the checker sees now.

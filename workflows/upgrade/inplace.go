@@ -3,7 +3,6 @@ package upgrade
 import (
 	"fmt"
 	"strconv"
-	"time"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -228,22 +227,14 @@ func orElse(err, otherwise error) error {
 	return otherwise
 }
 
-// lostLooks and the pauses between them give a JobManager that died the time to
-// come back, and the kubelet that to say so.
-const lostLooks = 7
-
 // overOrThere says whether the submission is proven over (true) or still there
 // (false); what is neither, after a while, is an error.
 func (r *run) overOrThere(ctx workflow.Context) (over bool, err error) {
 	err = r.step(ctx, "look", "the job, or the proof of its end", func() (string, error) {
-		for look := range lostLooks {
-			if over, err = r.lookOnce(ctx); err == nil {
-				break
-			}
-			if err := workflow.Sleep(ctx, time.Second<<look); err != nil {
-				return "", err
-			}
-		}
+		err := patiently(ctx, func() (err error) {
+			over, err = r.lookOnce(ctx)
+			return err
+		})
 		if err == nil && over {
 			return fmt.Sprintf("submission %d: %s", r.epoch, r.state.Intent.Outcome), nil
 		}

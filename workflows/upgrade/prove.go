@@ -8,6 +8,7 @@ import (
 
 	"sluice/activities"
 	"sluice/internal/agentapi"
+	"sluice/internal/failure"
 	"sluice/internal/job"
 	"sluice/internal/lease"
 	"sluice/workflows/internal/flow"
@@ -20,17 +21,35 @@ const (
 	proofPause = 3 * time.Second
 )
 
-// awaitProof is proveOver until the proof is there, or has not come in time.
-func (r *run) awaitProof(ctx workflow.Context, intent *lease.Intent) error {
-	r.wait(ctx, "the proof that submission "+strconv.FormatInt(intent.Epoch, 10)+" is over: its JobManager's end, and no TaskManager that runs a task")
+// patiently looks until the look is sure, or the proof has not come in time: then
+// the last look's error stays.
+func patiently(ctx workflow.Context, look func() error) error {
 	for limit := workflow.Now(ctx).Add(proofComes); ; {
-		if err := r.proveOver(ctx, intent); err != nil || r.state.Intent.Outcome.Over() || workflow.Now(ctx).After(limit) {
+		err := look()
+		if err == nil || workflow.Now(ctx).After(limit) {
 			return err
 		}
 		if err := workflow.Sleep(ctx, proofPause); err != nil {
 			return err
 		}
 	}
+}
+
+// awaitProof is proveOver until the proof is there. That it isn't is no error: the
+// intent's outcome tells.
+func (r *run) awaitProof(ctx workflow.Context, intent *lease.Intent) error {
+	over := r.wait(ctx, "the proof that submission "+strconv.FormatInt(intent.Epoch, 10)+" is over: its JobManager's end, and no TaskManager that runs a task")
+	defer over()
+	err := patiently(ctx, func() error {
+		if err := r.proveOver(ctx, intent); err != nil || r.state.Intent.Outcome.Over() {
+			return err
+		}
+		return failure.New(failure.Unproven, "submission %d is not proven over", intent.Epoch)
+	})
+	if failure.CodeOf(err) == failure.Unproven {
+		return nil
+	}
+	return err
 }
 
 // proveOver closes a submission whose JobManager is lost, where that is proven
