@@ -19,6 +19,14 @@ var (
 	// ReadState lists the operators of the newest complete snapshot.
 	// failure.Incompatible when its _metadata can't be read.
 	ReadState = Def[ReadStateIn, ReadStateOut]{"hdfs.ReadState", Quick}
+	// InspectForeign looks at a snapshot that isn't the job's own: allowed, complete
+	// and self-contained. failure.Refused, Incompatible or NotFound when it isn't.
+	InspectForeign = Def[ForeignIn, ForeignOut]{"hdfs.InspectForeign", Quick}
+	// CopyForeign copies it into the job's own directory; a repeat goes on where the
+	// last one was cut off.
+	CopyForeign = Def[ForeignIn, ForeignOut]{"hdfs.CopyForeign", Await}
+	// RemoveForeign removes the copy that an operation made and never used.
+	RemoveForeign = Def[ForeignIn, None]{"hdfs.RemoveForeign", Effect}
 )
 
 // CheckArtifactsIn names artifacts of a tenant by digest ("sha256:…").
@@ -60,4 +68,21 @@ type FindSnapshotIn struct {
 type FindSnapshotOut struct {
 	Path         string `json:"path"`
 	CheckpointID int64  `json:"checkpointId"`
+}
+
+// ForeignIn names a snapshot that isn't the job's own, and the copy.
+type ForeignIn struct {
+	Tenant    string `json:"tenant"`
+	Location  string `json:"location,omitempty"`
+	UID       string `json:"uid,omitempty"`       // of the job, for the copy
+	Operation string `json:"operation,omitempty"` // the same
+}
+
+// ForeignOut is the snapshot: the original, or the copy.
+type ForeignOut struct {
+	Path         string `json:"path"`
+	CheckpointID int64  `json:"checkpointId"`
+	Version      int32  `json:"version"` // of the metadata's format
+	Files        int    `json:"files"`
+	Bytes        int64  `json:"bytes"`
 }

@@ -27,6 +27,8 @@ var (
 	// ApplyGeneration makes (or completes) a generation's objects.
 	ApplyGeneration = Def[GenerationIn, GenerationOut]{"kube.ApplyGeneration", Effect}
 	// AwaitGeneration waits by a watch until the asked Deployments are available.
+	// Without room for their pods it fails behind a grace, with the detail
+	// failure.NoRoom.
 	AwaitGeneration = Def[AwaitGenerationIn, AwaitGenerationOut]{"kube.AwaitGeneration", Await}
 	// ScaleDownWorkers takes a generation's TaskManagers away (cold only).
 	ScaleDownWorkers = Def[GenerationRef, None]{"kube.ScaleDownWorkers", Effect}

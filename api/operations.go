@@ -28,13 +28,8 @@ func (a *API) StartOperation(ctx context.Context, request gen.StartOperationRequ
 	if err != nil {
 		return nil, err
 	}
-	if wish.Stateless && caller(ctx).Role < admin {
-		return nil, failure.New(failure.Forbidden, "stateless needs the role admin: the job's state would be left behind").
-			WithNext("leave stateless out, or ask an admin")
-	}
-	if wish.AllowStateLoss && caller(ctx).Role < admin {
-		return nil, failure.New(failure.Forbidden, "allowStateLoss needs the role admin: state of the job would be left behind").
-			WithNext("leave allowStateLoss out, or ask an admin")
+	if err := adminsOnly(wish, caller(ctx).Role); err != nil {
+		return nil, err
 	}
 	found, err := a.store.Job(ctx, ref)
 	if err != nil {
@@ -54,6 +49,24 @@ func (a *API) StartOperation(ctx context.Context, request gen.StartOperationRequ
 		}
 	}
 	return accepted(a, row, key, runID), nil
+}
+
+// adminsOnly keeps the words by which state is left behind or another's is taken
+// to admins.
+func adminsOnly(wish job.Request, is role) error {
+	for _, word := range []struct {
+		name, why string
+		said      bool
+	}{
+		{"stateless", "the job's state would be left behind", wish.Stateless},
+		{"allowStateLoss", "state of the job would be left behind", wish.AllowStateLoss},
+		{"fromSnapshot", "state that isn't the job's would become its own", wish.FromSnapshot != ""},
+	} {
+		if word.said && is < admin {
+			return failure.New(failure.Forbidden, "%s needs the role admin: %s", word.name, word.why).WithNext("leave %s out, or ask an admin", word.name)
+		}
+	}
+	return nil
 }
 
 // requestKey is the client's key or one that we make.
@@ -165,7 +178,7 @@ func accepted(a *API, row store.Operation, key, runID string) gen.StartOperation
 func toRequest(body gen.OperationRequest) job.Request {
 	return job.Request{
 		Kind: job.Kind(body.Kind), Revision: body.Revision, Profile: body.Profile,
-		Strategy: job.Strategy(body.Strategy), Stateless: body.Stateless, AllowStateLoss: body.AllowStateLoss, Reason: strings.TrimSpace(body.Reason),
+		Strategy: job.Strategy(body.Strategy), Stateless: body.Stateless, FromSnapshot: body.FromSnapshot, AllowCold: body.AllowCold, AllowStateLoss: body.AllowStateLoss, Reason: strings.TrimSpace(body.Reason),
 		SoakSeconds: body.SoakSeconds, WithoutSavepoint: body.WithoutSavepoint, Replay: job.Replay(body.Replay), PlanDigest: body.PlanDigest,
 		Supersede: body.Supersede, DefaultDecision: body.DefaultDecision, DefaultAfterMinutes: body.DefaultAfterMinutes,
 	}
@@ -173,7 +186,7 @@ func toRequest(body gen.OperationRequest) job.Request {
 
 func fromRequest(r job.Request) gen.OperationRequest {
 	return gen.OperationRequest{
-		Kind: string(r.Kind), Revision: r.Revision, Profile: r.Profile, Strategy: string(r.Strategy), Stateless: r.Stateless, AllowStateLoss: r.AllowStateLoss, Reason: r.Reason,
+		Kind: string(r.Kind), Revision: r.Revision, Profile: r.Profile, Strategy: string(r.Strategy), Stateless: r.Stateless, FromSnapshot: r.FromSnapshot, AllowCold: r.AllowCold, AllowStateLoss: r.AllowStateLoss, Reason: r.Reason,
 		SoakSeconds: r.SoakSeconds, WithoutSavepoint: r.WithoutSavepoint, Replay: string(r.Replay), PlanDigest: r.PlanDigest,
 		Supersede: r.Supersede, DefaultDecision: r.DefaultDecision, DefaultAfterMinutes: r.DefaultAfterMinutes,
 	}

@@ -118,7 +118,7 @@ func (w *Worker) build(cluster *kube.Cluster, authority *pki.Authority, agents *
 	kubeActivities := kubeactivities.New(w.kubeConfig(authority), cluster)
 	kubeActivities.Register(w.site)
 	agentactivities.New(agents, kubeActivities).Register(w.site)
-	hdfsactivities.New(w.hdfs).Register(w.site)
+	hdfsactivities.New(w.hdfs, hdfsactivities.Site{FS: w.config.HDFS.FS(), Roots: config.SnapshotRoots(w.config.Tenants)}).Register(w.site)
 
 	w.observer = observer.New(observer.Config{
 		Cluster: cluster, Record: w.store, Log: w.log, Site: w.config.Site, Namespaces: w.namespaces(),
@@ -132,7 +132,7 @@ func (w *Worker) build(cluster *kube.Cluster, authority *pki.Authority, agents *
 
 func (w *Worker) kubeConfig(authority *pki.Authority) kubeactivities.Config {
 	c := kubeactivities.Config{
-		Site: w.config.Site, AgentImage: w.config.AgentImage, HDFSURI: w.config.HDFS.FS(),
+		Site: w.config.Site, AgentImage: w.config.AgentImage, HDFSURI: w.config.HDFS.FS(), Placement: w.config.PlacementGrace,
 		HDFS:    agentapi.HDFS{NameNodes: w.config.HDFS.NameNodes, User: w.config.HDFS.User},
 		Engines: map[job.Engine]string{}, Tenants: map[string]kubeactivities.Tenant{},
 		Collector: telemetry.Collector(),

@@ -11,10 +11,21 @@ import (
 )
 
 // Activities of one site.
-type Activities struct{ client *hdfs.Client }
+type Activities struct {
+	client *hdfs.Client
+	site   Site
+}
+
+// Site is what the configuration says of foreign snapshots.
+type Site struct {
+	FS    string              // hdfs://host:port
+	Roots map[string][]string // by tenant
+}
 
 // New makes them; client is shared by the whole process.
-func New(client *hdfs.Client) *Activities { return &Activities{client: client} }
+func New(client *hdfs.Client, site Site) *Activities {
+	return &Activities{client: client, site: site}
+}
 
 // Register registers every activity under its Def's name.
 func (a *Activities) Register(registry activities.Registry) {
@@ -24,6 +35,9 @@ func (a *Activities) Register(registry activities.Registry) {
 	activities.Register(registry, activities.VerifySnapshot, a.VerifySnapshot)
 	activities.Register(registry, activities.FindSnapshot, a.FindSnapshot)
 	activities.Register(registry, activities.ReadState, a.ReadState)
+	activities.Register(registry, activities.InspectForeign, a.InspectForeign)
+	activities.Register(registry, activities.CopyForeign, a.CopyForeign)
+	activities.Register(registry, activities.RemoveForeign, a.RemoveForeign)
 }
 
 // CheckArtifacts proves that every artifact is there; failure.NotFound names the

@@ -197,6 +197,7 @@ func (a *Activities) AwaitGeneration(ctx context.Context, in activities.AwaitGen
 		Namespace: in.Identity.Namespace,
 		Selector:  manifest.GenerationSelector(name),
 		Since:     activity.GetInfo(ctx).ScheduledTime, // also right after a worker was killed in the middle
+		Placement: a.config.Placement,
 	}
 	for _, text := range in.Roles {
 		role, err := manifest.CheckRole(text)

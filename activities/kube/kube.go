@@ -5,6 +5,8 @@
 package kube
 
 import (
+	"time"
+
 	"sluice/activities"
 	"sluice/internal/agentapi"
 	"sluice/internal/failure"
@@ -33,6 +35,8 @@ type Config struct {
 	Monitoring string // namespace that scrapes Flink's metrics; "": none does
 	// Authority issues the agents' certificates.
 	Authority *pki.Authority
+	// Placement is how long pods may wait for room; 0: for ever.
+	Placement time.Duration
 }
 
 // Tenant is an owner of jobs at this site.

@@ -120,6 +120,15 @@ func (a *app) getJobs(ctx context.Context, q query) error {
 	return a.print(list, "NAME SITE STATE REVISION NEWEST PROFILE GENERATION EPOCH", rows)
 }
 
+// inForce is the revision that was committed, beside the newest.
+func inForce(j apiclient.Job) string {
+	text := number(j.Current.Revision) + " (newest " + number(j.NewestRevision) + ")"
+	if j.Current.Withdrawn >= j.NewestRevision && j.Current.Withdrawn > 0 {
+		text += ", rolled back to: newer ones run only when they are named"
+	}
+	return text
+}
+
 func (a *app) getJob(ctx context.Context, q query) error {
 	j, err := read[apiclient.Job](q.client.GetJob(ctx, a.tenant, q.args[0]))
 	if err != nil {
@@ -127,7 +136,7 @@ func (a *app) getJob(ctx context.Context, q query) error {
 	}
 	return a.print(j, "", [][]string{
 		{"job", j.Tenant + "/" + j.Name}, {"uid", j.UID}, {"site", j.Site}, {"state", j.Current.State},
-		{"revision", number(j.Current.Revision) + " (newest " + number(j.NewestRevision) + ")"}, {"profile", orDash(j.Current.Profile)},
+		{"revision", inForce(j)}, {"profile", orDash(j.Current.Profile)},
 		{"generation", number(j.Current.Generation)}, {"epoch", number(j.Current.Epoch)}, {"last operation", orDash(j.Current.Operation)},
 		{"engine", j.Revision.Spec.Engine.Name + " " + j.Revision.Spec.Engine.Version}, {"artifact (newest)", j.Revision.Spec.Artifact},
 		{"entry class", j.Revision.Spec.EntryClass}, {"created", when(j.CreatedAt) + " by " + j.CreatedBy},

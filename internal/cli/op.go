@@ -103,6 +103,7 @@ func (a *app) startCommand(kind job.Kind, short string) *cobra.Command {
 	}
 	if kind.Replaces() {
 		flags.StringVar(&w.request.Strategy, "strategy", "", "warm (default): the new cluster stands before the stop; cold: less resources, more downtime; in-place (default of rescale where possible): only the parallelism of the running job")
+		flags.BoolVar(&w.request.AllowCold, "allow-cold", false, "go on cold when the new TaskManagers don't fit beside those that run")
 		flags.StringVar(&w.request.Replay, "replay", "", "what a rollback may do when the old revision can't read the new one's snapshots: ask (default), allow or deny to publish again what came after the savepoint")
 	}
 	if kind == job.Rescale {
@@ -118,6 +119,7 @@ func (a *app) startCommand(kind job.Kind, short string) *cobra.Command {
 	if kind == job.Start {
 		flags.StringVar(&w.request.Supersede, "supersede", "", "id of the waiting operation whose place this one takes")
 		flags.BoolVar(&w.request.Stateless, "stateless", false, "start without a snapshot (role admin)")
+		flags.StringVar(&w.request.FromSnapshot, "from-snapshot", "", "start from a copy of this snapshot (hdfs://…), which isn't the job's own (role admin)")
 	}
 	return command
 }

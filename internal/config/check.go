@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"path"
 	"strings"
 
 	"sluice/internal/failure"
@@ -97,6 +98,19 @@ func (c *checks) tenants(tenants []Tenant) {
 		if tenant.Namespace == "" {
 			c.add(field+".namespace", "is empty")
 		}
+		for j, root := range tenant.SnapshotRoots {
+			c.root(fmt.Sprintf("%s.snapshotRoots[%d]", field, j), root)
+		}
+	}
+}
+
+// root keeps tenants out of the platform's own directory: all jobs' state is in it.
+func (c *checks) root(field, root string) {
+	switch {
+	case !path.IsAbs(root) || path.Clean(root) != root || root == "/":
+		c.add(field, "is not a clean directory below /")
+	case root == job.Root || strings.HasPrefix(root, job.Root+"/"):
+		c.add(field, "is the platform's own directory")
 	}
 }
 
@@ -159,6 +173,9 @@ func (c Worker) check() error {
 	}
 	if c.Authority.KeyFile == "" {
 		found.add("authority.keyFile", "is empty")
+	}
+	if c.PlacementGrace < 0 {
+		found.add("placementGrace", "is negative")
 	}
 	if c.KubernetesQPS <= 0 {
 		found.add("kubernetesQPS", "must be positive")

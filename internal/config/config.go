@@ -49,6 +49,9 @@ type Tenant struct {
 	Name       string `koanf:"name"`
 	Namespace  string `koanf:"namespace"`  // Kubernetes namespace of its jobs
 	AgentImage string `koanf:"agentImage"` // instead of the worker's; "" is that
+	// SnapshotRoots are the directories on the site's HDFS from which a start of the
+	// tenant's may take a snapshot that isn't the job's own; the worker's.
+	SnapshotRoots []string `koanf:"snapshotRoots"`
 }
 
 // Engine maps an engine version to its container image.
@@ -126,6 +129,9 @@ type Worker struct {
 	KubernetesQPS float32       `koanf:"kubernetesQPS"`
 	Namespace     string        `koanf:"namespace"` // its own: where the observer's Lease lies
 	Authority     Authority     `koanf:"authority"`
+	// PlacementGrace is how long a generation's pods may wait for room (a node, the
+	// quota) before the operation fails or goes on cold; 0: for ever.
+	PlacementGrace time.Duration `koanf:"placementGrace"`
 	// MonitoringNamespace may scrape Flink's metrics; "" serves none.
 	MonitoringNamespace string   `koanf:"monitoringNamespace"`
 	Database            Database `koanf:"database"`
@@ -150,7 +156,7 @@ func LoadAPI(file string) (API, error) {
 // LoadWorker reads and checks the worker's configuration; file "" is none.
 func LoadWorker(file string) (Worker, error) {
 	c := Worker{
-		Listen: "127.0.0.1:8081", MetricsListen: "127.0.0.1:9465", ShutdownGrace: 30 * time.Second, LogLevel: "info", KubernetesQPS: 100,
+		Listen: "127.0.0.1:8081", MetricsListen: "127.0.0.1:9465", ShutdownGrace: 30 * time.Second, LogLevel: "info", KubernetesQPS: 100, PlacementGrace: 5 * time.Minute,
 		Database: Database{MaxConnections: 20}, Temporal: Temporal{Namespace: "default"}, HDFS: HDFS{User: "sluice"},
 	}
 	if err := load(file, &c); err != nil {
@@ -179,6 +185,15 @@ func Namespaces(tenants []Tenant) map[string]string {
 		namespaces[tenant.Name] = tenant.Namespace
 	}
 	return namespaces
+}
+
+// SnapshotRoots are those of each tenant.
+func SnapshotRoots(tenants []Tenant) map[string][]string {
+	roots := make(map[string][]string, len(tenants))
+	for _, tenant := range tenants {
+		roots[tenant.Name] = tenant.SnapshotRoots
+	}
+	return roots
 }
 
 // Offered lists the engines that jobs may name.

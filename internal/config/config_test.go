@@ -121,6 +121,22 @@ func TestEverythingWrongIsSaidAtOnce(t *testing.T) {
 	require.ErrorContains(t, err, "engines[0].image is empty")
 }
 
+func TestSnapshotRootsStayOutOfThePlatformsDirectory(t *testing.T) {
+	const tenant = "tenants: [{name: shop, namespace: shop, "
+	with := func(root string) (Worker, error) {
+		at := strings.Index(workerFile, "tenants:")
+		end := at + strings.Index(workerFile[at:], "\n")
+		return LoadWorker(write(t, workerFile[:at]+tenant+"snapshotRoots: [\""+root+"\"]}]"+workerFile[end:]))
+	}
+	c, err := with("/data/handed-over")
+	require.NoError(t, err)
+	require.Equal(t, map[string][]string{"shop": {"/data/handed-over"}}, SnapshotRoots(c.Tenants))
+	for _, root := range []string{"/", "", "data", "/data/", "/data/../sluice", "/sluice", "/sluice/jobs"} {
+		_, err := with(root)
+		require.ErrorContains(t, err, "tenants[0].snapshotRoots[0] is", root)
+	}
+}
+
 func TestUnknownKeysAreRefused(t *testing.T) {
 	for name, content := range map[string]string{
 		"top":    apiFile + "colour: red\n",

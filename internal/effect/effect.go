@@ -25,6 +25,7 @@ const (
 	StopWithSavepoint Name = "stop-with-savepoint" // id: job.TriggerID
 	TriggerSavepoint  Name = "trigger-savepoint"   // id: job.TriggerID
 	TriggerCheckpoint Name = "trigger-checkpoint"  // id: job.TriggerID
+	CopySnapshot      Name = "copy-snapshot"       // id: the copy's directory, which has the operation's id
 	WriteRecord       Name = "write-record"        // id: primary keys
 	ReleaseProof      Name = "release-proof"       // id: UID of the pod whose finalizer goes
 )

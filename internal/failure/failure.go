@@ -35,6 +35,9 @@ const (
 	Internal     Code = "internal"           // a bug of ours
 )
 
+// NoRoom is the detail of a refusal that says for which pods there is no room.
+const NoRoom = "noRoom"
+
 // Field is one wrong field of a request.
 type Field struct {
 	Name   string `json:"name"` // JSON pointer or parameter name

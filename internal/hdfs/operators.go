@@ -23,15 +23,24 @@ func (c *Client) ReadSnapshot(ctx context.Context, location string) (snapshot.Sn
 		return snapshot.Snapshot{}, err
 	}
 	var found snapshot.Snapshot
+	err = c.parse(ctx, name, func(from io.Reader) (err error) {
+		found, err = snapshot.Parse(from)
+		return err
+	})
+	return found, err
+}
+
+// parse reads a _metadata with one of the package snapshot's readers.
+func (c *Client) parse(ctx context.Context, name string, parse func(io.Reader) error) error {
 	var format *snapshot.FormatError
-	err = c.read(ctx, name, func(h *colinmarc.Client) error {
+	err := c.read(ctx, name, func(h *colinmarc.Client) error {
 		file, err := h.Open(name)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = file.Close() }()
 		source := &counted{from: io.LimitReader(file, maxMetadata)}
-		found, err = snapshot.Parse(source)
+		err = parse(source)
 		if errors.As(err, &format) && source.err != nil && source.read < min(file.Stat().Size(), maxMetadata) {
 			return source.err // not the file ended too early, the connection did
 		} else if format != nil {
@@ -42,7 +51,7 @@ func (c *Client) ReadSnapshot(ctx context.Context, location string) (snapshot.Sn
 	if err == nil && format != nil {
 		err = failure.New(failure.Incompatible, "%s %v", name, format)
 	}
-	return found, err
+	return err
 }
 
 // counted knows how far it came.

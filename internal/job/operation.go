@@ -44,15 +44,21 @@ const (
 
 // Request is what a person asks of an operation.
 type Request struct {
-	Kind      Kind     `json:"kind"`
-	Revision  int      `json:"revision,omitempty"`  // 0: the newest; of a rollback the newest older one that was committed
-	Profile   string   `json:"profile,omitempty"`   // "": the one in force, else "ordinary"
-	Strategy  Strategy `json:"strategy,omitempty"`  // "": warm; of a rescale in place where that is possible
-	Stateless bool     `json:"stateless,omitempty"` // start without a snapshot, stop without keeping one
+	Kind     Kind     `json:"kind"`
+	Revision int      `json:"revision,omitempty"` // 0: the newest; of a rollback the newest older one that was committed
+	Profile  string   `json:"profile,omitempty"`  // "": the one in force, else "ordinary"
+	Strategy Strategy `json:"strategy,omitempty"` // "": warm; of a rescale in place where that is possible
+	// AllowCold lets a warm operation go on cold when its TaskManagers don't fit
+	// beside those that run.
+	AllowCold bool `json:"allowCold,omitempty"`
+	Stateless bool `json:"stateless,omitempty"` // start without a snapshot, stop without keeping one
 	// AllowStateLoss is the word without which a start or upgrade is refused whose
 	// job graph has no operator for some state in the snapshot.
 	AllowStateLoss bool   `json:"allowStateLoss,omitempty"`
 	Reason         string `json:"reason,omitempty"` // shown to people, ≤ 200 characters
+	// FromSnapshot is the address of a snapshot that isn't the job's own, from which
+	// a start goes on, leaving what the job has of its own behind.
+	FromSnapshot string `json:"fromSnapshot,omitempty"`
 
 	// WithoutSavepoint lets an upgrade go on from the newest checkpoint when no
 	// savepoint can be taken: what was published after it is repeated by sinks that
@@ -132,6 +138,10 @@ type Snapshot struct {
 	Epoch        int64  `json:"epoch"`
 	CheckpointID int64  `json:"checkpointId"`
 	Path         string `json:"path"` // hdfs://…, the directory that holds _metadata
-	Kind         string `json:"kind"` // "savepoint"
+	Kind         string `json:"kind"` // "savepoint" or Foreign
 	Operation    string `json:"operation"`
 }
+
+// Foreign is the kind of a snapshot that was copied in: only the submission that
+// names it as its restore path goes on from it.
+const Foreign = "foreign"

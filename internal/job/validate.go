@@ -3,6 +3,7 @@ package job
 import (
 	"fmt"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -211,7 +212,9 @@ func (r Request) uses() []use {
 		{"/revision", r.Revision != 0, r.Kind.ChoosesRevision()},
 		{"/profile", r.Profile != "", r.Kind.Submits() && r.Kind != Restart},
 		{"/strategy", r.Strategy != "", r.Kind.Replaces()},
+		{"/allowCold", r.AllowCold, r.Kind.Replaces()},
 		{"/stateless", r.Stateless, r.Kind == Start},
+		{"/fromSnapshot", r.FromSnapshot != "", r.Kind == Start},
 		{"/allowStateLoss", r.AllowStateLoss, r.Kind.ChoosesRevision()},
 		{"/withoutSavepoint", r.WithoutSavepoint, r.Kind.Replaces() && r.Kind != Rescale},
 		{"/replay", r.Replay != "", r.Kind.Replaces()},
@@ -255,6 +258,10 @@ func (r Request) validateValues(v *fields) {
 	if r.SoakSeconds != nil && (*r.SoakSeconds < 0 || *r.SoakSeconds > MaxSoakSeconds) {
 		v.add("/soakSeconds", fmt.Sprintf("must be from 0 to %d", MaxSoakSeconds), "")
 	}
+	if r.AllowCold && (r.Strategy == Cold || r.Strategy == InPlace) {
+		v.add("/allowCold", "means nothing here: it is for what is warm and takes the place of what runs", "leave it out")
+	}
+	r.validateForeign(v)
 	r.validateDefault(v)
 	if r.Supersede != "" && !operationID.MatchString(r.Supersede) {
 		v.add("/supersede", "is not an operation's id", "list the job's: sluice get operations")
@@ -268,6 +275,17 @@ func (r Request) validateValues(v *fields) {
 		v.add("/reason", fmt.Sprintf("has more than %d characters", MaxReason), "")
 	} else if reason := checkText(r.Reason, 4*MaxReason); reason != "" {
 		v.add("/reason", reason, "")
+	}
+}
+
+func (r Request) validateForeign(v *fields) {
+	if r.FromSnapshot == "" {
+		return
+	}
+	if reason := CheckSnapshotLocation(r.FromSnapshot); reason != "" {
+		v.add("/fromSnapshot", reason, "for example hdfs://namenode:8020/handed-over/orders/savepoint-1a2b3c-4d5e6f7a8b9c")
+	} else if r.Stateless {
+		v.add("/fromSnapshot", "means nothing to a start without a snapshot", "leave it out, or stateless")
 	}
 }
 
@@ -297,4 +315,29 @@ func joined[T ~string](values []T) string {
 		all[i] = string(value)
 	}
 	return strings.Join(all, ", ")
+}
+
+// CheckSnapshotLocation says what is wrong with the address of a snapshot: only
+// clean paths on HDFS pass.
+func CheckSnapshotLocation(location string) string {
+	name := location
+	if rest, ok := strings.CutPrefix(location, "hdfs://"); ok {
+		host, below, _ := strings.Cut(rest, "/")
+		if host == "" || strings.Contains(host, "@") {
+			return "names no host"
+		}
+		name = "/" + below
+	}
+	name = strings.TrimSuffix(name, "/")
+	switch {
+	case len(location) > 1000:
+		return "is longer than 1000 bytes"
+	case strings.ContainsFunc(location, func(r rune) bool { return unicode.IsControl(r) || strings.ContainsRune(`%\?#*[]{}`, r) }) || !utf8.ValidString(location):
+		return "has a character that is not allowed"
+	case !strings.HasPrefix(name, "/"):
+		return "is neither hdfs://host:port/path nor a path"
+	case path.Clean(name) != name || path.Dir(name) == "/":
+		return "is not a clean path below some directory"
+	}
+	return ""
 }

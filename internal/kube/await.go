@@ -26,6 +26,9 @@ type Wanted struct {
 	Selector  map[string]string // of their pods and of themselves
 	Names     []string
 	Since     time.Time // from which ReadyMS counts
+	// Placement is how long a pod may wait for room before the wait fails (detail
+	// failure.NoRoom); 0: for ever.
+	Placement time.Duration
 }
 
 // AwaitAvailable waits by watches until every Deployment wanted is available
@@ -162,7 +165,7 @@ func (w *waiting) look(v *view, now time.Time) (done bool, line string, err erro
 			continue
 		}
 		delete(w.ready, name) // it was, and is no more: all must be at the same moment
-		line, fatal := Explain(d, w.podsOf(v, d), now)
+		line, fatal := Explain(d, w.podsOf(v, d), now, w.wanted.Placement)
 		if fatal != nil {
 			return false, "", fatal
 		}

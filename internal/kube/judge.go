@@ -39,22 +39,23 @@ func Available(d *apps.Deployment) bool {
 }
 
 // Explain says, for people, what a Deployment that isn't available waits for;
-// the failure is set when waiting longer is useless. now decides only about the
-// grace of image pulls.
-func Explain(d *apps.Deployment, pods []*core.Pod, now time.Time) (string, *failure.Error) {
+// the failure is set when waiting longer is useless. now decides only about
+// graces: of image pulls, and placement, that of a pod for which there is no room
+// (0: for ever).
+func Explain(d *apps.Deployment, pods []*core.Pod, now time.Time, placement time.Duration) (string, *failure.Error) {
 	var lines []string
 	for _, pod := range pods {
 		if pod.DeletionTimestamp != nil || podReady(pod) {
 			continue
 		}
-		line, fatal := explainPod(pod, now)
+		line, fatal := explainPod(pod, now, placement)
 		if fatal != nil {
 			return line, fatal.With("deployment", d.Name).With("pod", pod.Name)
 		}
 		lines = append(lines, line)
 	}
 	if len(lines) == 0 {
-		return explainDeployment(d), nil
+		return explainDeployment(d, now, placement)
 	}
 	slices.Sort(lines)
 	lines = slices.Compact(lines)
@@ -65,13 +66,26 @@ func Explain(d *apps.Deployment, pods []*core.Pod, now time.Time) (string, *fail
 	return strings.Join(lines, "; "), nil
 }
 
-func explainDeployment(d *apps.Deployment) string {
+func explainDeployment(d *apps.Deployment, now time.Time, placement time.Duration) (string, *failure.Error) {
 	for _, condition := range d.Status.Conditions {
 		if condition.Type == apps.DeploymentReplicaFailure && condition.Status == core.ConditionTrue {
-			return "no pod can be made: " + condition.Message
+			line := "no pod can be made: " + condition.Message
+			if strings.Contains(condition.Message, "exceeded quota") && over(condition.LastTransitionTime.Time, now, placement) {
+				return line, noRoom(d.Namespace, line).With("deployment", d.Name)
+			}
+			return line, nil
 		}
 	}
-	return fmt.Sprintf("%d of %d pods available", d.Status.AvailableReplicas, replicas(d))
+	return fmt.Sprintf("%d of %d pods available", d.Status.AvailableReplicas, replicas(d)), nil
+}
+
+func noRoom(namespace, line string) *failure.Error {
+	return failure.New(failure.Refused, "there is no room: %s", line).With(failure.NoRoom, line).
+		WithNext("make room (kubectl -n %s get pods; nodes; quota), ask for a smaller profile, or with another strategy", namespace)
+}
+
+func over(since, now time.Time, grace time.Duration) bool {
+	return grace > 0 && now.Sub(since) > grace
 }
 
 func replicas(d *apps.Deployment) int32 {
@@ -90,11 +104,15 @@ func podReady(pod *core.Pod) bool {
 	return false
 }
 
-func explainPod(pod *core.Pod, now time.Time) (string, *failure.Error) {
+func explainPod(pod *core.Pod, now time.Time, placement time.Duration) (string, *failure.Error) {
 	if pod.Spec.NodeName == "" {
 		for _, condition := range pod.Status.Conditions {
 			if condition.Type == core.PodScheduled && condition.Status == core.ConditionFalse {
-				return pod.Name + " can't be placed: " + condition.Message, nil
+				line := pod.Name + " can't be placed: " + condition.Message
+				if over(condition.LastTransitionTime.Time, now, placement) {
+					return line, noRoom(pod.Namespace, line)
+				}
+				return line, nil
 			}
 		}
 		return pod.Name + " waits for a node", nil

@@ -87,7 +87,7 @@ func TestExplain(t *testing.T) {
 		next   string
 	}{
 		"waits for a node":    {func(p *core.Pod) { p.Spec.NodeName = "" }, soon, "p1 waits for a node", "", ""},
-		"can't be placed":     {unschedulable, late, "p1 can't be placed: 0/1 nodes are available: 1 Insufficient memory.", "", ""},
+		"can't be placed":     {justUnschedulable(madeAt.Add(time.Minute)), late, "p1 can't be placed: 0/1 nodes are available: 1 Insufficient memory.", "", ""},
 		"starts":              {func(*core.Pod) {}, soon, "p1 starts", "", ""},
 		"being made":          {waitingFor("ContainerCreating", ""), late, "p1: jobmanager waits: ContainerCreating", "", ""},
 		"never pulled":        {waitingFor("ErrImageNeverPull", "not present"), soon, "p1: jobmanager waits: ErrImageNeverPull not present", failure.Invalid, "engines[].image"},
@@ -102,7 +102,7 @@ func TestExplain(t *testing.T) {
 		"rejected":            {func(p *core.Pod) { p.Status.Reason, p.Status.Message = "OutOfcpu", "no room" }, soon, "p1: OutOfcpu no room", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			line, fatal := Explain(deployment(func(*apps.Deployment) {}), []*core.Pod{pod(c.change)}, c.now)
+			line, fatal := Explain(deployment(func(*apps.Deployment) {}), []*core.Pod{pod(c.change)}, c.now, 2*time.Minute)
 			require.Equal(t, c.line, line)
 			if c.code == "" {
 				require.Nil(t, fatal)
@@ -122,6 +122,13 @@ func unschedulable(p *core.Pod) {
 		Message: "0/1 nodes are available: 1 Insufficient memory."}}
 }
 
+func justUnschedulable(since time.Time) func(*core.Pod) {
+	return func(p *core.Pod) {
+		unschedulable(p)
+		p.Status.Conditions[0].LastTransitionTime = meta.NewTime(since)
+	}
+}
+
 func runs(p *core.Pod) {
 	p.Status.ContainerStatuses = []core.ContainerStatus{{Name: "jobmanager", State: core.ContainerState{Running: &core.ContainerStateRunning{}}}}
 }
@@ -130,9 +137,36 @@ func TestExplainWithoutPods(t *testing.T) {
 	line, fatal := Explain(deployment(func(d *apps.Deployment) {
 		d.Status.AvailableReplicas = 0
 		d.Status.Conditions = []apps.DeploymentCondition{{Type: apps.DeploymentReplicaFailure, Status: core.ConditionTrue, Message: "exceeded quota: tenant"}}
-	}), nil, madeAt)
+	}), nil, madeAt, 0)
 	require.Nil(t, fatal)
 	require.Equal(t, "no pod can be made: exceeded quota: tenant", line)
+}
+
+// What doesn't fit may fit soon: another job ends, a node is added. Behind the
+// grace it is said, as something that a flow can tell from other refusals.
+func TestNoRoomBehindTheGrace(t *testing.T) {
+	quota := func(d *apps.Deployment) {
+		d.Status.Conditions = []apps.DeploymentCondition{{Type: apps.DeploymentReplicaFailure, Status: core.ConditionTrue,
+			Message: "exceeded quota: tenant", LastTransitionTime: meta.NewTime(madeAt)}}
+	}
+	for name, look := range map[string]func(time.Time, time.Duration) *failure.Error{
+		"a pod that no node takes": func(now time.Time, grace time.Duration) *failure.Error {
+			_, fatal := Explain(deployment(func(*apps.Deployment) {}), []*core.Pod{pod(justUnschedulable(madeAt))}, now, grace)
+			return fatal
+		},
+		"a pod that the quota forbids": func(now time.Time, grace time.Duration) *failure.Error {
+			_, fatal := Explain(deployment(quota), nil, now, grace)
+			return fatal
+		},
+	} {
+		require.Nil(t, look(madeAt.Add(time.Minute), time.Minute), name)
+		require.Nil(t, look(madeAt.Add(time.Hour), 0), "for ever")
+		fatal := look(madeAt.Add(61*time.Second), time.Minute)
+		require.NotNil(t, fatal, name)
+		require.Equal(t, failure.Refused, fatal.Code)
+		require.NotEmpty(t, fatal.Details[failure.NoRoom])
+		require.NotEmpty(t, fatal.Next)
+	}
 }
 
 func TestExplainIsShort(t *testing.T) {
@@ -140,7 +174,7 @@ func TestExplainIsShort(t *testing.T) {
 	for _, name := range []string{"a", "b", "c", "d", "e"} {
 		pods = append(pods, pod(func(p *core.Pod) { p.Name = name }))
 	}
-	line, _ := Explain(deployment(func(*apps.Deployment) {}), pods, madeAt)
+	line, _ := Explain(deployment(func(*apps.Deployment) {}), pods, madeAt, 0)
 	require.Equal(t, "a starts; b starts; c starts; and 2 more", line)
 }
 

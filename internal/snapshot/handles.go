@@ -180,10 +180,11 @@ func (r *reader) stream(depth int) (int64, bool) {
 		r.skip(size)
 	case fileStream:
 		size = r.long()
-		r.skipText()
+		r.refers(false, r.path(), size)
 	case relativeFile:
-		r.skipText()
+		name := r.path()
 		size = r.long()
+		r.refers(true, name, size)
 	case keyGroups:
 		r.skip(4)
 		r.skip(8 * int64(r.length("key groups")))
@@ -192,7 +193,7 @@ func (r *reader) stream(depth int) (int64, bool) {
 		r.skip(8) // where it begins in a file that others share
 		size = r.long()
 		r.skip(4)
-		r.skipText()
+		r.refers(false, r.path(), size)
 		r.skipText()
 	case emptySegment:
 	default:

@@ -15,6 +15,7 @@ type reader struct {
 	version int32
 	err     error
 	buffer  [8]byte
+	files   *[]File // nil: they are not asked for
 }
 
 func newReader(from io.Reader) *reader { return &reader{from: bufio.NewReaderSize(from, 64<<10)} }

@@ -88,8 +88,9 @@ const MaxOperators = 50_000
 // Parse reads a _metadata. Bytes that Flink doesn't write are a *FormatError;
 // other errors are the reader's. Memory is bounded by MaxOperators, time by the
 // length of the input.
-func Parse(from io.Reader) (Snapshot, error) {
-	r := newReader(from)
+func Parse(from io.Reader) (Snapshot, error) { return parse(newReader(from)) }
+
+func parse(r *reader) (Snapshot, error) {
 	header := make([]byte, HeaderLength)
 	r.full(header)
 	if r.err != nil {

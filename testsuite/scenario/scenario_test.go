@@ -46,6 +46,8 @@ var stories = []struct {
 	{"story-in-the-ui", "Temporal's UI says in every step what it is, where it stands and what it waits for", storyInTheUI},
 	{"restart", "the same revision on a new cluster, with its state", restart},
 	{"rollback-to-revision", "back to an older revision, with its state; a stop and a start stay there until a newer one is named", rollbackToRevision},
+	{"foreign-savepoint", "a new job starts from a copy of a savepoint that another left outside the platform", foreignSavepoint},
+	{"cold-when-unschedulable", "no room for a second cluster: refused before the stop, or cold where the request allows it", coldWhenUnschedulable},
 	{"plan-then-upgrade", "a plan has no effects, an operation does just what was planned or nothing; its events are complete", planThenUpgrade},
 	{"upgrade-config", "only options, arguments and profile change: the plan shows them, the state goes on", upgradeConfig},
 	{"bad-image", "an engine image that the node can't have never stops the running job, and it is said soon", badImage},
@@ -64,7 +66,7 @@ var stories = []struct {
 
 // alone are the stories that strike at, or count, more than their own job; the others are
 // told side by side (SLUICE_STORIES at once, testsuite/scenario/run).
-var alone = []string{"worker-killed-between-stop-and-submit", "upgrade-in-the-metrics"}
+var alone = []string{"worker-killed-between-stop-and-submit", "upgrade-in-the-metrics", "cold-when-unschedulable"}
 
 func TestScenario(t *testing.T) {
 	for _, s := range stories {

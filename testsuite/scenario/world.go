@@ -8,6 +8,7 @@ package scenario
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -49,6 +50,7 @@ type World struct {
 	files    checker.Files
 	began    time.Time
 	last     string // operation
+	home     string // the job whose output it continues; "": its own
 	runs     []run
 }
 
@@ -112,10 +114,10 @@ func (w *World) Until(what string, limit time.Duration, condition func() bool) {
 }
 
 // Output and Trace are the job's directories on HDFS.
-func (w *World) Output() string { return "/data/scenario/" + w.Name + "/out" }
+func (w *World) Output() string { return "/data/scenario/" + cmp.Or(w.home, w.Name) + "/out" }
 
 // Trace is where the job writes when it saw which number.
-func (w *World) Trace() string { return "/data/scenario/" + w.Name + "/trace" }
+func (w *World) Trace() string { return "/data/scenario/" + cmp.Or(w.home, w.Name) + "/trace" }
 
 // URI is the address of a path on HDFS.
 func (w *World) URI(path string) string { return "hdfs://" + env(w.T, "SLUICE_HDFS") + path }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -26,6 +27,7 @@ type Facts struct {
 	Snapshots  []job.Snapshot  // of the ledger, newest first
 	Checkpoint activities.FindSnapshotOut
 	Directory  activities.JobDirectoryOut
+	Foreign    activities.ForeignOut // where the request names one
 }
 
 // plan gathers the facts, decides and keeps the decision. It has no effects.
@@ -54,7 +56,9 @@ func (r *run) decide(ctx workflow.Context) (Plan, error) {
 		return Plan{}, err
 	}
 	r.progress.Plan = &plan
-	r.restore = plan.RestorePath
+	if r.in.Request.FromSnapshot == "" { // else it is the copy's
+		r.restore = plan.RestorePath
+	}
 	if err := stale(r.in.Request.PlanDigest, plan); err != nil {
 		return plan, err
 	}
@@ -90,6 +94,11 @@ func (r *run) gather(ctx workflow.Context) (Facts, error) {
 	r.progress.Revision, r.progress.Profile = r.target.Revision.Number, r.target.Profile.Name
 	if err := workflow.UpsertTypedSearchAttributes(ctx, AttributeRevision.ValueSet(int64(r.target.Revision.Number))); err != nil {
 		return facts, err
+	}
+	if r.in.Request.FromSnapshot != "" {
+		if facts.Foreign, err = r.inspectForeign(ctx); err != nil {
+			return facts, err
+		}
 	}
 	snapshots := flow.Go(ctx, job.FlowQueue, activities.Snapshots, activities.SnapshotsIn{JobUID: r.target.Identity.UID}, "read the ledger")
 	checked := activities.CheckArtifactsIn{Tenant: r.target.Identity.Tenant}
@@ -220,6 +229,26 @@ func planStart(f Facts, plan *Plan) error {
 		return failure.New(failure.Refused, "submission %d of generation %d is not proven over (%s): a start could make a second copy", intent.Epoch, intent.Generation, running).
 			WithNext("to change a running job: sluice op upgrade")
 	}
+	if err := planRestore(f, plan); err != nil {
+		return err
+	}
+	plan.To = to(f)
+	plan.Strategy = job.Warm
+	plan.Changes = changes(f.Target.CurrentSpec, f.Target.Revision.Spec)
+	plan.Delta = delta(f.Target.Profile)
+	plan.Steps = []string{"reserve a generation", "apply", "prepare", "hold", "move the lease", "submit", "prove", "commit"}
+	if f.Request.FromSnapshot != "" {
+		plan.Steps = slices.Insert(plan.Steps, 2, "copy the snapshot")
+	}
+	return nil
+}
+
+// planRestore says from what a start goes on.
+func planRestore(f Facts, plan *Plan) error {
+	if f.Request.FromSnapshot != "" {
+		plan.RestorePath, plan.Restore = f.Foreign.Path, foreignStory(f.Foreign)
+		return mustReadFormat(f.Target.Revision.Spec.Engine, f.Foreign.Path, f.Foreign.Version)
+	}
 	path, err := Restore(f)
 	if err != nil {
 		return err
@@ -227,15 +256,10 @@ func planStart(f Facts, plan *Plan) error {
 	if err := mustReadSnapshot(f, path); err != nil {
 		return err
 	}
-	plan.To = to(f)
 	plan.RestorePath, plan.Restore = path, path
 	if path == "" {
 		plan.Restore = "stateless"
 	}
-	plan.Strategy = job.Warm
-	plan.Changes = changes(f.Target.CurrentSpec, f.Target.Revision.Spec)
-	plan.Delta = delta(f.Target.Profile)
-	plan.Steps = []string{"reserve a generation", "apply", "prepare", "hold", "move the lease", "submit", "prove", "commit"}
 	return nil
 }
 
@@ -257,7 +281,7 @@ func Restore(f Facts) (string, error) {
 	}
 	var best job.Snapshot
 	for _, s := range f.Snapshots {
-		if s.Epoch == state.Epoch && s.CheckpointID >= best.CheckpointID {
+		if s.Kind != job.Foreign && s.Epoch == state.Epoch && s.CheckpointID >= best.CheckpointID {
 			best = s
 		}
 	}

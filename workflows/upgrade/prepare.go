@@ -25,10 +25,17 @@ func (r *run) prepare(ctx workflow.Context) error {
 	if err := r.apply(ctx); err != nil {
 		return err
 	}
+	if r.in.Request.FromSnapshot != "" {
+		if err := r.copyForeign(ctx); err != nil {
+			return err
+		}
+	}
 	return r.ready(ctx)
 }
 
-func (r *run) warm() bool { return r.in.Request.Strategy != job.Cold || r.in.Request.Kind == job.Start }
+func (r *run) warm() bool {
+	return !r.cold && (r.in.Request.Strategy != job.Cold || r.in.Request.Kind == job.Start)
+}
 
 func (r *run) leaseIn() activities.LeaseIn {
 	return activities.LeaseIn{Identity: r.target.Identity, Operation: r.in.Operation}
@@ -65,21 +72,11 @@ func (r *run) generationIn(workers bool) activities.GenerationIn {
 }
 
 func (r *run) ready(ctx workflow.Context) error {
-	roles := []string{"client", "jobmanager"}
-	if r.warm() {
-		roles = append(roles, "taskmanager")
-	}
-	err := r.step(ctx, "pods", fmt.Sprintf("pods of generation %d", r.generation), func() (string, error) {
-		_, err := flow.Do(ctx, r.queue, activities.AwaitGeneration, activities.AwaitGenerationIn{
-			Identity: r.target.Identity, Generation: r.generation, Roles: roles,
-		}, fmt.Sprintf("wait for the pods of generation %d", r.generation))
-		return "", err
-	})
-	if err != nil {
+	if err := r.pods(ctx); err != nil {
 		return err
 	}
 	var out agentapi.PrepareOut
-	err = r.step(ctx, "prepare", "slots, artifact, job graph and primer", func() (_ string, err error) {
+	err := r.step(ctx, "prepare", "slots, artifact, job graph and primer", func() (_ string, err error) {
 		in := agentapi.PrepareIn{
 			Spec: r.target.Revision.Spec, Parallelism: r.target.Profile.Parallelism, Tenant: r.target.Identity.Tenant, Try: r.try,
 			Operators: r.compares(ctx),

@@ -23,6 +23,7 @@ type run struct {
 	exists     bool        // the Lease does
 	queue      string      // of the job's site
 	old        int         // generation that is active when the operation starts; 0: none
+	cold       bool        // the TaskManagers come after the stop, though warm was asked for
 	generation int         // made by this operation; 0: none
 	restore    string      // snapshot to submit from; "": stateless
 	epoch      int64       // of the submission to come
@@ -152,6 +153,9 @@ func (r *run) change(ctx workflow.Context) error {
 	if err := r.goOver(ctx, stopped.verdict == goOn); err != nil {
 		return err
 	}
+	if err := r.room(ctx); err != nil {
+		return r.rollback(ctx, err)
+	}
 	if err := r.attempt(ctx); err != nil {
 		return r.rollback(ctx, err)
 	}
@@ -160,6 +164,11 @@ func (r *run) change(ctx workflow.Context) error {
 
 // startUp submits a job that doesn't run: there is nothing to roll back to.
 func (r *run) startUp(ctx workflow.Context) error {
+	if r.in.Request.FromSnapshot != "" {
+		if err := r.insist(ctx, func() error { return r.recordForeign(ctx) }); err != nil {
+			return err
+		}
+	}
 	if err := r.move(ctx); err != nil {
 		return err
 	}

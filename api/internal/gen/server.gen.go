@@ -190,6 +190,9 @@ type OperationList struct {
 
 // OperationRequest defines model for OperationRequest.
 type OperationRequest struct {
+	// AllowCold Of what is warm: it goes on cold when its TaskManagers don't fit beside those that run; else it fails before the job is touched
+	AllowCold bool `json:"allowCold,omitempty,omitzero"`
+
 	// AllowStateLoss State in the snapshot may go for which the new job graph has no operator; role admin
 	AllowStateLoss bool `json:"allowStateLoss,omitempty,omitzero"`
 
@@ -198,6 +201,9 @@ type OperationRequest struct {
 
 	// DefaultDecision Taken when the operation has waited defaultAfterMinutes for a person: retry, replay or give-up, where that way is open
 	DefaultDecision string `json:"defaultDecision,omitempty,omitzero"`
+
+	// FromSnapshot Start: the address (hdfs://…) of a snapshot that isn't the job's own, below a directory that the site allows the tenant; it is copied, and what the job has of its own is left behind; role admin
+	FromSnapshot string `json:"fromSnapshot,omitempty,omitzero"`
 
 	// Kind start, stop, upgrade, rescale (another profile), savepoint, restart (what is in force, on a new generation) or rollback (an upgrade to an older revision)
 	Kind string `json:"kind"`
@@ -276,6 +282,9 @@ type Plan struct {
 
 // PlanRequest defines model for PlanRequest.
 type PlanRequest struct {
+	// AllowCold Of what is warm: it goes on cold when its TaskManagers don't fit beside those that run; else it fails before the job is touched
+	AllowCold bool `json:"allowCold,omitempty,omitzero"`
+
 	// AllowStateLoss State in the snapshot may go for which the new job graph has no operator; role admin
 	AllowStateLoss bool `json:"allowStateLoss,omitempty,omitzero"`
 
@@ -284,6 +293,9 @@ type PlanRequest struct {
 
 	// DefaultDecision Taken when the operation has waited defaultAfterMinutes for a person: retry, replay or give-up, where that way is open
 	DefaultDecision string `json:"defaultDecision,omitempty,omitzero"`
+
+	// FromSnapshot Start: the address (hdfs://…) of a snapshot that isn't the job's own, below a directory that the site allows the tenant; it is copied, and what the job has of its own is left behind; role admin
+	FromSnapshot string `json:"fromSnapshot,omitempty,omitzero"`
 
 	// Kind start, stop, upgrade, rescale (another profile), savepoint, restart (what is in force, on a new generation) or rollback (an upgrade to an older revision)
 	Kind string `json:"kind"`

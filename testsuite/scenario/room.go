@@ -1,0 +1,56 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	core "k8s.io/api/core/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"sluice/internal/job"
+)
+
+// Wide makes the profile "wide": its TaskManager asks for six tenths of the CPU
+// that is free on the only node, so that there is room for one and not for two.
+// Requests aren't limits: nothing is taken from anybody.
+func (w *World) Wide() job.Profile {
+	w.T.Helper()
+	w.Until("no pod of an earlier story is about to come or go", 2*time.Minute, func() bool {
+		pods, err := w.Kube.CoreV1().Pods("").List(context.Background(), meta.ListOptions{LabelSelector: "sluice.io/job"})
+		return err == nil && !slices.ContainsFunc(pods.Items, func(p core.Pod) bool { return p.DeletionTimestamp != nil || p.Spec.NodeName == "" })
+	})
+	free := w.freeCPU() - 300 // a client and a JobManager of each generation
+	require.Greater(w.T, free, int64(300), "m of CPU are free on the node")
+	wide := Small
+	wide.Name = "wide"
+	wide.TaskManager.CPU = fmt.Sprintf("%dm", free*6/10)
+	a := w.Call(http.MethodPut, "/profiles/"+wide.Name, map[string]any{
+		"jobManager": wide.JobManager, "taskManager": wide.TaskManager, "parallelism": wide.Parallelism,
+	})
+	require.Contains(w.T, []int{http.StatusOK, http.StatusCreated}, a.Status, string(a.Body))
+	w.Say("profile wide: TaskManagers ask for %s of %d m of CPU", wide.TaskManager.CPU, free)
+	return wide
+}
+
+func (w *World) freeCPU() int64 {
+	w.T.Helper()
+	nodes, err := w.Kube.CoreV1().Nodes().List(context.Background(), meta.ListOptions{})
+	require.NoError(w.T, err)
+	require.Len(w.T, nodes.Items, 1)
+	free := nodes.Items[0].Status.Allocatable.Cpu().MilliValue()
+	pods, err := w.Kube.CoreV1().Pods("").List(context.Background(), meta.ListOptions{})
+	require.NoError(w.T, err)
+	for _, pod := range pods.Items {
+		if pod.Status.Phase == core.PodSucceeded || pod.Status.Phase == core.PodFailed {
+			continue
+		}
+		for _, container := range pod.Spec.Containers {
+			free -= container.Resources.Requests.Cpu().MilliValue()
+		}
+	}
+	return free
+}
