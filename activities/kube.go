@@ -122,7 +122,8 @@ type GenerationOut struct {
 type AwaitGenerationIn struct {
 	Identity   job.Identity `json:"identity"`
 	Generation int          `json:"generation"`
-	Roles      []string     `json:"roles"` // client, jobmanager, taskmanager
+	Roles      []string     `json:"roles"`             // client, jobmanager, taskmanager
+	Settled    bool         `json:"settled,omitempty"` // also until the pods that go are gone
 }
 
 // AwaitGenerationOut is the time that each role took.

@@ -198,6 +198,7 @@ func (a *Activities) AwaitGeneration(ctx context.Context, in activities.AwaitGen
 		Selector:  manifest.GenerationSelector(name),
 		Since:     activity.GetInfo(ctx).ScheduledTime, // also right after a worker was killed in the middle
 		Placement: a.config.Placement,
+		Settled:   in.Settled,
 	}
 	for _, text := range in.Roles {
 		role, err := manifest.CheckRole(text)

@@ -29,6 +29,8 @@ type Wanted struct {
 	// Placement is how long a pod may wait for room before the wait fails (detail
 	// failure.NoRoom); 0: for ever.
 	Placement time.Duration
+	// Settled waits also until no pod is left beyond those that are asked for.
+	Settled bool
 }
 
 // AwaitAvailable waits by watches until every Deployment wanted is available
@@ -157,7 +159,9 @@ func (w *waiting) look(v *view, now time.Time) (done bool, line string, err erro
 			lines = append(lines, name+": not seen yet")
 			continue
 		}
-		if Available(d) {
+		pods := w.podsOf(v, d)
+		leaving := w.wanted.Settled && living(pods) > int(replicas(d))
+		if Available(d) && !leaving {
 			available++
 			if _, known := w.ready[name]; !known {
 				w.ready[name] = now.Sub(w.wanted.Since).Milliseconds()
@@ -165,7 +169,11 @@ func (w *waiting) look(v *view, now time.Time) (done bool, line string, err erro
 			continue
 		}
 		delete(w.ready, name) // it was, and is no more: all must be at the same moment
-		line, fatal := Explain(d, w.podsOf(v, d), now, w.wanted.Placement)
+		if leaving && Available(d) {
+			lines = append(lines, fmt.Sprintf("%s: %d pods, %d stay", name, living(pods), replicas(d)))
+			continue
+		}
+		line, fatal := Explain(d, pods, now, w.wanted.Placement)
 		if fatal != nil {
 			return false, "", fatal
 		}
@@ -179,6 +187,17 @@ func (w *waiting) look(v *view, now time.Time) (done bool, line string, err erro
 		lines = append(lines, fmt.Sprintf("ready: %s", strings.Join(names, ", ")))
 	}
 	return false, strings.Join(lines, "; "), nil
+}
+
+// living counts the pods whose processes may still run, also those that are told
+// to end.
+func living(pods []*core.Pod) (count int) {
+	for _, pod := range pods {
+		if pod.Status.Phase != core.PodSucceeded && pod.Status.Phase != core.PodFailed {
+			count++
+		}
+	}
+	return count
 }
 
 func (w *waiting) missing(v *view) bool {

@@ -80,11 +80,11 @@ func canceledFirstStart(t *testing.T) {
 func finishedThenLost(t *testing.T) {
 	w := Given(t, "shop")
 	bounded := V1
-	bounded.Extra = []string{"--count", "1600"}
+	bounded.Extra = []string{"--count", "2400"}
 	w.Apply(bounded)
 	w.Run(Request(job.Start))
 	w.Run(Request(job.Savepoint))
-	w.Records(1600)
+	w.Records(2400)
 	w.Kill(w.Processes("shop", w.Selector(1, "jobmanager")))
 	// Until its end is recorded and its successor answers, the refusal says so.
 	w.Until("the refusal that names the reason", 2*time.Minute, func() bool {
@@ -92,7 +92,7 @@ func finishedThenLost(t *testing.T) {
 	})
 	require.EqualValues(t, 1, w.Lease().Epoch, "nothing was submitted")
 	report := w.Green("v1")
-	require.EqualValues(t, 1600, report.Records)
+	require.EqualValues(t, 2400, report.Records)
 	w.Remove()
 }
 

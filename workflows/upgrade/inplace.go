@@ -282,7 +282,13 @@ func (r *run) dropWorkers(ctx workflow.Context, before, after job.Profile) error
 		if busy := count - len(spare.Pods); busy > 0 {
 			r.evidence(fmt.Sprintf("%d of the TaskManagers that go still had tasks: these restarted from the last checkpoint", busy))
 		}
-		return fmt.Sprintf("%d TaskManagers stay", after.TaskManager.Replicas), r.workers(ctx, after, spare.Pods)
+		if err := r.workers(ctx, after, spare.Pods); err != nil {
+			return "", err
+		}
+		_, err = flow.Do(ctx, r.queue, activities.AwaitGeneration, activities.AwaitGenerationIn{
+			Identity: r.target.Identity, Generation: r.old, Roles: []string{"taskmanager"}, Settled: true,
+		}, "wait until the TaskManagers that go are gone: RUNNING before that says nothing")
+		return fmt.Sprintf("%d TaskManagers stay", after.TaskManager.Replicas), err
 	})
 	if err != nil {
 		return err

@@ -117,4 +117,6 @@ func TestInPlaceDownTakesTheIdleTaskManagersAwayLast(t *testing.T) {
 	require.NoError(t, w.env.GetWorkflowError())
 	require.Less(t, w.index(activities.SoakJob.Name), w.index(activities.ScaleWorkers.Name))
 	require.Equal(t, []int{1}, w.workers)
+	require.Less(t, w.index(activities.ScaleWorkers.Name), w.index("settled"), "RUNNING before they are gone says nothing")
+	require.Contains(t, w.calls[w.index("settled"):], activities.AwaitRunning.Name)
 }

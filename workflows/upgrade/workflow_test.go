@@ -169,7 +169,10 @@ func (w *world) kube() {
 	on(w, activities.ApplyGeneration, func(activities.GenerationIn) (activities.GenerationOut, error) {
 		return activities.GenerationOut{}, nil
 	})
-	on(w, activities.AwaitGeneration, func(activities.AwaitGenerationIn) (activities.AwaitGenerationOut, error) {
+	on(w, activities.AwaitGeneration, func(in activities.AwaitGenerationIn) (activities.AwaitGenerationOut, error) {
+		if in.Settled {
+			w.calls = append(w.calls, "settled")
+		}
 		return activities.AwaitGenerationOut{}, nil
 	})
 	on(w, activities.ScaleDownWorkers, func(activities.GenerationRef) (activities.None, error) { return activities.None{}, nil })

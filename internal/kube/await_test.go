@@ -1,0 +1,54 @@
+package kube
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	apps "k8s.io/api/apps/v1"
+	core "k8s.io/api/core/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	appslisters "k8s.io/client-go/listers/apps/v1"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+)
+
+// A Deployment's status no longer counts a pod that was told to end; its
+// processes run on for a while.
+func TestSettledWaitsForThePodsThatGo(t *testing.T) {
+	d := deployment(func(d *apps.Deployment) { d.Spec.Selector = &meta.LabelSelector{} })
+	now := meta.Now()
+	for name, c := range map[string]struct {
+		settled bool
+		third   func(*core.Pod)
+		want    bool
+	}{
+		"nobody asked":   {false, func(p *core.Pod) { p.DeletionTimestamp = &now }, true},
+		"it ends":        {true, func(p *core.Pod) { p.DeletionTimestamp = &now }, false},
+		"not seen to go": {true, func(*core.Pod) {}, false},
+		"it has ended":   {true, func(p *core.Pod) { p.Status.Phase = core.PodSucceeded }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := seen(t, d, pod(func(p *core.Pod) { p.Name = "a" }), pod(func(p *core.Pod) { p.Name = "b" }),
+				pod(func(p *core.Pod) { p.Name = "c"; c.third(p) }))
+			w := newWaiting(Wanted{Namespace: d.Namespace, Names: []string{d.Name}, Settled: c.settled}, nil)
+			done, line, err := w.look(v, time.Now())
+			require.NoError(t, err)
+			require.Equal(t, c.want, done, line)
+		})
+	}
+}
+
+func seen(t *testing.T, d *apps.Deployment, pods ...*core.Pod) *view {
+	t.Helper()
+	index := func() cache.Indexer {
+		return cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+	}
+	deployments, all := index(), index()
+	require.NoError(t, deployments.Add(d))
+	for _, p := range pods {
+		p.Namespace = d.Namespace
+		require.NoError(t, all.Add(p))
+	}
+	return &view{deployments: appslisters.NewDeploymentLister(deployments), pods: corelisters.NewPodLister(all)}
+}
