@@ -106,6 +106,20 @@ func TestGood(t *testing.T) {
 	}, report.Trace)
 }
 
+func TestPausesOfWindows(t *testing.T) {
+	report := check(t, map[string]string{"a": output(0, 29, "v1")},
+		map[string]string{"a": trace(0, 9, "aa", 1000) + trace(10, 19, "aa", 1500) + trace(20, 29, "aa", 1600)},
+		func(o *checker.Options) {
+			o.Windows = []checker.Range{{First: 900, Last: 1008}, {First: 1000, Last: 1100}, {First: 1490, Last: 1510}, {First: 1550, Last: 1560}}
+		})
+	require.Equal(t, []checker.Pause{
+		{}, // nothing paused before 1009
+		{Millis: 1500 - 1009, From: 1009, To: 1500}, // it ends behind its window
+		{Millis: 1500 - 1009, From: 1009, To: 1500}, // the longer of two
+		{Millis: 1600 - 1509, From: 1509, To: 1600},
+	}, report.Trace.Pauses)
+}
+
 func TestBad(t *testing.T) {
 	good := output(0, 99, "v1")
 	for name, c := range map[string]struct {

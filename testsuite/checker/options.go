@@ -39,6 +39,8 @@ type Options struct {
 	// MaxOverlap is for how long the trace may show two submissions at the same time; above it is a problem: two
 	// copies wrote. 0 is right where all TaskManagers share a clock.
 	MaxOverlap time.Duration
+	// Windows are times of the wall clock in ms: of each the report gives the longest pause that overlaps it.
+	Windows []Range
 }
 
 func (o Options) withDefaults() Options {

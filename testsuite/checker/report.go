@@ -61,6 +61,8 @@ type Trace struct {
 	LongestPause Pause        `json:"longestPause"`
 	Submissions  []Submission `json:"submissions"`
 	HandOvers    []HandOver   `json:"handOvers"`
+	// Pauses are the longest that overlap each of Options.Windows; 0 ms where none does.
+	Pauses []Pause `json:"pauses,omitempty"`
 }
 
 // Submission is one Flink job id, by the time of its first record.

@@ -74,9 +74,12 @@ func (tr *trace) line(line []byte) bool {
 func (tr *trace) addTo(r *Report, o Options) {
 	t := &Trace{
 		Files: tr.files, Lines: tr.lines, Torn: tr.torn, Replayed: tr.lines - tr.numbers.size,
-		Unpublished: tr.unpublished, Untraced: tr.published.size - (tr.numbers.size - tr.unpublished), LongestPause: longestPause(&tr.times),
+		Unpublished: tr.unpublished, Untraced: tr.published.size - (tr.numbers.size - tr.unpublished), LongestPause: longestPause(&tr.times, nil),
 	}
 	r.Trace = t
+	for i := range o.Windows {
+		t.Pauses = append(t.Pauses, longestPause(&tr.times, &o.Windows[i]))
+	}
 	for id, s := range tr.submissions {
 		t.Submissions = append(t.Submissions, s.describe(id))
 	}
@@ -109,17 +112,19 @@ func latest(all []Submission) Submission {
 }
 
 func (s *submission) describe(id string) Submission {
-	d := Submission{ID: id, Lines: s.lines, LongestPause: longestPause(&s.times)}
+	d := Submission{ID: id, Lines: s.lines, LongestPause: longestPause(&s.times, nil)}
 	d.Lowest, d.Highest = s.numbers.ends()
 	d.Begin, d.End = s.times.ends()
 	return d
 }
 
-func longestPause(times *set) Pause {
+// longestPause is the longest that overlaps a window; nil: of all.
+func longestPause(times *set, window *Range) Pause {
 	var longest Pause
 	first, _ := times.ends()
 	times.gaps(first, func(gap span) bool {
-		if p := (Pause{Millis: gap.Last - gap.First + 2, From: gap.First - 1, To: gap.Last + 1}); p.Millis > longest.Millis {
+		p := Pause{Millis: gap.Last - gap.First + 2, From: gap.First - 1, To: gap.Last + 1}
+		if p.Millis > longest.Millis && (window == nil || p.To > window.First && p.From < window.Last) {
 			longest = p
 		}
 		return true
