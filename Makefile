@@ -85,5 +85,5 @@ rbac: ## every right of the platform was used, and no request refused: the audit
 	@eval "$$($(STACK) env)" && go run ./testsuite/audit/cmd/rbac $(if $(SINCE),-since $(SINCE))
 
 .PHONY: bench-upgrade
-bench-upgrade: ## warm and cold, alternating with a plain script that makes the same calls
-	@testsuite/bench/run $(PAIRS)
+bench-upgrade: ## against a plain script that makes the same calls; fails over its targets: [PAIRS=10] [STATE=1GiB] [OUTPUT=json]
+	@testsuite/bench/run $(if $(STATE),-s $(STATE)) $(if $(OUTPUT),-o $(OUTPUT)) $(PAIRS)
