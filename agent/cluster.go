@@ -145,15 +145,24 @@ func do[T any](ctx context.Context, name effect.Name, id string, call func(conte
 }
 
 // pace makes polls quick at first and calm later: Flink has no watches.
-type pace struct{ next, most time.Duration }
+type pace struct{ next, most, steady time.Duration }
 
 func newPace(first, most time.Duration) *pace { return &pace{next: first, most: most} }
+
+// quickFor keeps the first wait's length for a while: of a poll that a stopped job
+// waits for.
+func (p *pace) quickFor(a time.Duration) *pace {
+	p.steady = a
+	return p
+}
 
 // pause waits; each wait is an eighth longer than the one before.
 func (p *pace) pause(ctx context.Context) error {
 	timer := time.NewTimer(p.next)
 	defer timer.Stop()
-	p.next = min(p.next+p.next/8+time.Millisecond, p.most)
+	if p.steady -= p.next; p.steady <= 0 {
+		p.next = min(p.next+p.next/8+time.Millisecond, p.most)
+	}
 	select {
 	case <-timer.C:
 		return nil

@@ -109,7 +109,7 @@ func (s *saving) follow(ctx context.Context) (flink.Operation, error) {
 			return flink.Operation{}, err
 		}
 	}
-	for p := newPace(10*time.Millisecond, time.Second); ; {
+	for p := newPace(10*time.Millisecond, time.Second).quickFor(2 * time.Second); ; {
 		operation, err := s.agent.flink.SavepointStatus(ctx, s.in.FlinkJobID, s.in.TriggerID)
 		if failure.CodeOf(err) == failure.NotFound {
 			return operation, s.unknown("the JobManager doesn't know the savepoint's trigger any more: it restarted, or the result expired")
@@ -137,7 +137,7 @@ const settleLimit = 2 * time.Minute
 // settle reads the job's state until it is terminal or rest says that it will do.
 func (s *saving) settle(ctx context.Context, rest func(flink.Job) bool) (string, error) {
 	limit := time.Now().Add(settleLimit)
-	for p := newPace(10*time.Millisecond, 500*time.Millisecond); ; {
+	for p := newPace(10*time.Millisecond, 500*time.Millisecond).quickFor(2 * time.Second); ; {
 		found, err := s.agent.flink.Job(ctx, s.in.FlinkJobID)
 		if failure.CodeOf(err) == failure.NotFound {
 			return "", s.unknown("the savepoint's end was seen, but the JobManager doesn't know the job (any more)")

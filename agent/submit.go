@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"sluice/internal/agentapi"
@@ -63,11 +64,15 @@ type posting struct {
 // intend notes the submission, or finds the note of an earlier try.
 func (p *posting) intend(ctx context.Context) error {
 	a := p.agent
+	var looked sync.WaitGroup
+	// The job is down: what the swap begins with is read beside the look at the pod.
+	looked.Go(func() { _, _ = a.readLease(ctx) })
 	var now jobManager
 	err := a.patiently(ctx, func(ctx context.Context) (err error) {
 		now, err = a.currentJobManager(ctx)
 		return err
 	})
+	looked.Wait()
 	if err != nil {
 		return err
 	}
