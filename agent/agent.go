@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +29,7 @@ import (
 	"sluice/internal/flink"
 	"sluice/internal/hdfs"
 	"sluice/internal/lease"
+	"sluice/internal/look"
 	"sluice/internal/telemetry"
 )
 
@@ -52,6 +54,8 @@ type Agent struct {
 	config   Config
 	log      *slog.Logger
 	flink    *flink.Client
+	ui       look.Way // to the JobManager, for people
+	looks    chan struct{}
 	hdfs     *hdfs.Client
 	leases   lease.Client
 	key      lease.Key
@@ -74,6 +78,10 @@ func New(config Config) (*Agent, error) {
 		config.Log = slog.Default()
 	}
 	a := config.Assignment
+	jobManager, err := url.Parse(a.JobManagerURL)
+	if err != nil {
+		return nil, failure.Wrap(failure.Invalid, err, "the JobManager's address can't be read")
+	}
 	files, err := hdfs.New(hdfs.Config{Addresses: a.HDFS.NameNodes, User: a.HDFS.User, Connections: 2})
 	if err != nil {
 		return nil, err
@@ -82,10 +90,13 @@ func New(config Config) (*Agent, error) {
 	if err != nil {
 		return nil, failure.Wrap(failure.Internal, err, "listen on %s", a.Listen)
 	}
+	transport := flink.NewTransport(config.Flink)
 	agent := &Agent{
 		config:   config,
 		log:      config.Log.With("job", a.Tenant+"/"+a.Job, "generation", a.Generation),
-		flink:    flink.New(a.JobManagerURL, flink.NewTransport(config.Flink)),
+		flink:    flink.New(a.JobManagerURL, transport),
+		ui:       look.Way{To: "the JobManager", Base: jobManager, Transport: transport},
+		looks:    make(chan struct{}, maxLooks),
 		hdfs:     files,
 		leases:   lease.Client{API: config.Leases},
 		key:      lease.Key{Namespace: a.Namespace, Name: a.Job, JobUID: a.JobUID},

@@ -16,6 +16,7 @@ import (
 	"sluice/internal/failure"
 	"sluice/internal/failure/problem"
 	"sluice/internal/lease"
+	"sluice/internal/pki"
 )
 
 const long = 20 * time.Second
@@ -205,6 +206,7 @@ func TestWhatANewerWorkerSaysIsRefusedAsOutdated(t *testing.T) {
 	} {
 		request := httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/v1/commands/a", strings.NewReader(body))
 		request.Header.Set(agentapi.JobHeader, "01J")
+		request.TLS = as(t, pki.Worker)
 		recorder := httptest.NewRecorder()
 		a.handler().ServeHTTP(recorder, request)
 		require.Equal(t, strconv.Itoa(agentapi.Protocol), recorder.Header().Get(agentapi.ProtocolHeader))

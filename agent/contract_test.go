@@ -85,7 +85,7 @@ func newWorld(t *testing.T) *world {
 	w.authority = pkitest.Authority(t)
 	own, err := w.authority.Issue(pki.AgentOf(w.uid, 1), "127.0.0.1")
 	require.NoError(t, err)
-	w.config.Doors, err = pki.Server(own, w.authority.Trust(), pki.Worker)
+	w.config.Doors, err = pki.Server(own, w.authority.Trust(), pki.Worker, pki.API)
 	require.NoError(t, err)
 	require.NoError(t, w.config.connect(cluster))
 	w.key = lease.Key{Namespace: "default", Name: name, JobUID: w.uid}

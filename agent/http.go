@@ -12,6 +12,7 @@ import (
 	"sluice/internal/agentapi"
 	"sluice/internal/failure"
 	"sluice/internal/failure/problem"
+	"sluice/internal/pki"
 	"sluice/internal/telemetry"
 )
 
@@ -20,7 +21,21 @@ const (
 	maxWait    = time.Minute
 )
 
+// handler is two doors. The look's addresses go by no mux: it would clean them, and
+// answer with a redirection, before the list is asked.
 func (a *Agent) handler() http.Handler {
+	commands := only(pki.Worker, a.commandHandler())
+	flinks := only(pki.API, http.HandlerFunc(a.getFlink))
+	return declare(a.mine(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.EscapedPath(), agentapi.LookPath+"/") {
+			flinks.ServeHTTP(w, r)
+			return
+		}
+		commands.ServeHTTP(w, r)
+	})))
+}
+
+func (a *Agent) commandHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /v1/commands/{id}", a.putCommand)
 	mux.HandleFunc("GET /v1/commands/{id}", a.getCommand)
@@ -29,7 +44,19 @@ func (a *Agent) handler() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, failure.New(failure.NotFound, "the agent has no %s %s", r.Method, r.URL.Path))
 	})
-	return declare(a.mine(mux))
+	return mux
+}
+
+// only lets one of the platform's processes through. The handshake has proven who
+// calls and refused all others; here stands what each of them may.
+func only(who pki.Identity, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if caller := pki.Peer(r.TLS); caller != who {
+			refuse(w, r, failure.New(failure.Forbidden, "%q may not ask an agent for this", caller))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // declare says in every answer which protocol this agent speaks.
@@ -40,8 +67,7 @@ func declare(next http.Handler) http.Handler {
 	})
 }
 
-// mine refuses callers that mean another job. Who they are the handshake has
-// proven: only the worker comes this far.
+// mine refuses callers that mean another job.
 func (a *Agent) mine(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if meant := r.Header.Get(agentapi.JobHeader); meant != a.config.Assignment.JobUID {

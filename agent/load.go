@@ -50,7 +50,7 @@ func Load(log *slog.Logger) (Config, error) {
 	return config, config.connect(cluster)
 }
 
-// ownDoor lets the worker in.
+// ownDoor lets the worker in, and the api to look (http.go).
 func ownDoor(directory string) (*tls.Config, error) {
 	own, err := pki.ReadPair(filepath.Join(directory, agentapi.AgentCertificate), filepath.Join(directory, agentapi.AgentKey))
 	if err != nil {
@@ -60,7 +60,7 @@ func ownDoor(directory string) (*tls.Config, error) {
 	if err != nil {
 		return nil, failure.Wrap(failure.Invalid, err, "read whom to trust")
 	}
-	return pki.Server(own, trust, pki.Worker)
+	return pki.Server(own, trust, pki.Worker, pki.API)
 }
 
 // flinkDoor opens the JobManager's REST, and no other's.

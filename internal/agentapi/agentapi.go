@@ -8,10 +8,11 @@
 //	GET /v1/commands/{id}?wait=20s&version=N   → 200 Status as soon as its version is > N or the wait is over;
 //	                                 404: this agent process doesn't know it (it restarted): put it again
 //	GET /v1/state                    → 200 State
+//	GET /v1/flink/{path}             → Flink's own answer, for people (package look)
 //
 // Every answer carries its Protocol in the header ProtocolHeader (protocol.go).
-// Mutual TLS under the platform's authority: the agent lets the worker in, the
-// caller sees by the certificate that it is that generation's agent. Every request
+// Mutual TLS under the platform's authority: the agent lets the worker in, and the
+// api for LookPath alone; the caller sees by the certificate that it is that generation's agent. Every request
 // names the job's uid (JobHeader); an agent of another job answers 409.
 // Errors are application/problem+json, the body of package failure/problem.
 package agentapi
@@ -25,6 +26,9 @@ import (
 
 // Port is the agent's port.
 const Port = 8480
+
+// LookPath is what stands before Flink's own path in a read-only look.
+const LookPath = "/v1/flink"
 
 // MetricsPort is that of its metrics.
 const MetricsPort = 9466

@@ -44,14 +44,19 @@ type Client struct {
 // certificate (pki.Authority.Client).
 func NewClient(doors *tls.Config) *Client {
 	return &Client{HTTP: &http.Client{
-		Transport: &http.Transport{
-			TLSClientConfig:     doors,
-			DialContext:         (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
-			MaxIdleConnsPerHost: 4,
-			IdleConnTimeout:     time.Minute,
-		},
+		Transport:     NewTransport(doors),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+}
+
+// NewTransport makes the transport that all calls of a process to agents share.
+func NewTransport(doors *tls.Config) *http.Transport {
+	return &http.Transport{
+		TLSClientConfig:     doors,
+		DialContext:         (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		MaxIdleConnsPerHost: 4,
+		IdleConnTimeout:     time.Minute,
+	}
 }
 
 func (c *Client) wait() time.Duration {

@@ -13,8 +13,13 @@ import (
 // labelNamespace is on every namespace, with its name.
 const labelNamespace = "kubernetes.io/metadata.name"
 
-// workerPods are the platform's that call an agent (deploy/base).
-var workerPods = map[string]string{LabelName: "sluice-worker"}
+// The platform's pods that call an agent (deploy/base): the worker with commands,
+// the api for people who look at Flink. Which of them may what the agent decides by
+// their keys.
+var (
+	workerPods = map[string]string{LabelName: "sluice-worker"}
+	apiPods    = map[string]string{LabelName: "sluice-api"}
+)
 
 // Policies say who may reach a role's pods at all; the keys decide the rest.
 // They are a second wall: not every network enforces them, and the data plane
@@ -22,7 +27,9 @@ var workerPods = map[string]string{LabelName: "sluice-worker"}
 // business. Kubelets come through every policy.
 func (in Input) Policies(rootUID string) []*network.NetworkPolicyApplyConfiguration {
 	return []*network.NetworkPolicyApplyConfiguration{
-		in.policy(rootUID, Client, from(in.platform(workerPods), agentapi.Port)),
+		in.policy(rootUID, Client,
+			from(in.platform(workerPods), agentapi.Port),
+			from(in.platform(apiPods), agentapi.Port)),
 		in.policy(rootUID, JobManager,
 			from(in.own(Client), PortREST),
 			from(in.own(TaskManager), PortRPC, PortBlob)),
