@@ -2,7 +2,8 @@
 // the schema and the fields, and then has three effects of its own: storing an
 // artifact, inserting jobs and revisions with request keys, and nothing else
 // yet; all that touches a job's cluster starts, queries or updates a workflow.
-// It decides nothing about a job and must not talk to Kubernetes or Flink.
+// It decides nothing about a job and must not talk to Kubernetes or Flink; people's
+// read-only look at a job's Flink it hands to the job's agent (look.go).
 //
 // api/openapi.yaml is its source; api/internal/gen is generated from it.
 package api
@@ -42,6 +43,7 @@ type Parts struct {
 	Store     *store.Store
 	Temporal  Temporal
 	Artifacts Artifacts
+	Agents    http.RoundTripper    // to the jobs' agents, with the api's key; nil: none
 	Telemetry *telemetry.Telemetry // nil: its own
 	Log       *slog.Logger
 }
@@ -52,17 +54,19 @@ type API struct {
 	store     *store.Store
 	temporal  Temporal
 	artifacts Artifacts
+	agents    http.RoundTripper
 	log       *slog.Logger
 
-	tenants map[string]bool
-	engines []job.Engine
-	tokens  *tokens
-	metrics *metrics
-	uploads chan struct{}
-	plans   chan struct{}
-	streams chan struct{}
-	web     *echo.Echo
-	ready   atomic.Bool
+	tenants    map[string]bool
+	namespaces map[string]string // of the tenants' jobs
+	engines    []job.Engine
+	tokens     *tokens
+	metrics    *metrics
+	uploads    chan struct{}
+	plans      chan struct{}
+	streams    chan struct{}
+	web        *echo.Echo
+	ready      atomic.Bool
 
 	bodyTimeout time.Duration // of small requests; tests shorten it
 	planTime    time.Duration // likewise
@@ -90,6 +94,12 @@ func New(c config.API, log *slog.Logger) (*API, error) {
 		_ = records.Close()
 		return nil, err
 	}
+	agents, err := agentDoors(c.Agents)
+	if err != nil {
+		_ = records.Close()
+		_ = files.Close()
+		return nil, err
+	}
 	watched, err := newTelemetry(log)
 	if err != nil {
 		_ = records.Close()
@@ -105,7 +115,7 @@ func New(c config.API, log *slog.Logger) (*API, error) {
 		_ = files.Close()
 		return nil, failure.Wrap(failure.Invalid, err, "the client for Temporal")
 	}
-	a, err := Assemble(c, Parts{Store: records, Temporal: temporal, Artifacts: files, Telemetry: watched, Log: log})
+	a, err := Assemble(c, Parts{Store: records, Temporal: temporal, Artifacts: files, Agents: agents, Telemetry: watched, Log: log})
 	closers := []func(){temporal.Close, func() { _ = files.Close() }, func() { _ = records.Close() }}
 	if err != nil {
 		for _, closer := range closers {
@@ -124,8 +134,8 @@ func Assemble(c config.API, parts Parts) (*API, error) {
 		return nil, err
 	}
 	a := &API{
-		config: c, store: parts.Store, temporal: parts.Temporal, artifacts: parts.Artifacts, log: parts.Log,
-		tenants: map[string]bool{}, engines: config.Offered(c.Engines), uploads: make(chan struct{}, maxUploads), web: echo.New(), bodyTimeout: bodyTimeout,
+		config: c, store: parts.Store, temporal: parts.Temporal, artifacts: parts.Artifacts, agents: parts.Agents, log: parts.Log,
+		tenants: map[string]bool{}, namespaces: config.Namespaces(c.Tenants), engines: config.Offered(c.Engines), uploads: make(chan struct{}, maxUploads), web: echo.New(), bodyTimeout: bodyTimeout,
 		plans: make(chan struct{}, maxPlans), planTime: planTime,
 		streams: make(chan struct{}, maxStreams), keepAlive: keepAlive, streamStall: streamStall, leaving: make(chan struct{}),
 	}
@@ -150,6 +160,7 @@ func Assemble(c config.API, parts Parts) (*API, error) {
 	a.web.HTTPErrorHandler = a.answerError
 	a.web.Use(a.observe)
 	gen.RegisterHandlersWithOptions(a.web, gen.NewStrictHandler(a, nil), gen.RegisterHandlersOptions{OperationMiddlewares: doors})
+	a.lookRoute()
 	a.pages()
 	return a, nil
 }

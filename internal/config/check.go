@@ -83,6 +83,20 @@ func (c *checks) servers(database Database, temporal Temporal, hdfs HDFS) {
 	}
 }
 
+// keys are there as a whole, or not at all.
+func (c *checks) keys(field string, keys Keys) {
+	if keys == (Keys{}) {
+		return
+	}
+	for _, part := range []struct{ name, value string }{
+		{"certificateFile", keys.CertificateFile}, {"keyFile", keys.KeyFile}, {"trustFile", keys.TrustFile},
+	} {
+		if part.value == "" {
+			c.add(field+"."+part.name, "is empty, and others of %s are set", field)
+		}
+	}
+}
+
 func (c *checks) tenants(tenants []Tenant) {
 	if len(tenants) == 0 {
 		c.add("tenants", "is empty")
@@ -155,6 +169,7 @@ func (c API) check() error {
 	}
 	found.level(c.LogLevel)
 	found.servers(c.Database, c.Temporal, c.HDFS)
+	found.keys("agents", c.Agents)
 	found.tenants(c.Tenants)
 	found.engines(c.Engines, false)
 	return found.err()

@@ -82,6 +82,14 @@ type Authority struct {
 	TrustFile       string `koanf:"trustFile"` // all that are trusted, while one follows another; "": certificateFile
 }
 
+// Keys are a process's own certificate, and whom it trusts: PEM files of a Secret as
+// cert-manager makes them (tls.crt, tls.key, ca.crt).
+type Keys struct {
+	CertificateFile string `koanf:"certificateFile"`
+	KeyFile         string `koanf:"keyFile"`
+	TrustFile       string `koanf:"trustFile"`
+}
+
 // HDFS is the file system of the site.
 type HDFS struct {
 	NameNodes []string `koanf:"nameNodes"` // host:port
@@ -114,6 +122,7 @@ type API struct {
 	Database      Database      `koanf:"database"`
 	Temporal      Temporal      `koanf:"temporal"`
 	HDFS          HDFS          `koanf:"hdfs"`
+	Agents        Keys          `koanf:"agents"` // to look at Flink through the jobs' agents; none: nobody looks
 	Tenants       []Tenant      `koanf:"tenants"`
 	Engines       []Engine      `koanf:"engines"`
 }

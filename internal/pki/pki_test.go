@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -64,6 +66,40 @@ func TestOnlyTheAllowedComeIn(t *testing.T) {
 	stranger.InsecureSkipVerify = true
 	require.Error(t, call(t, url, stranger), "another authority's worker")
 	require.Error(t, call(t, url, client(t, pkitest.Authority(t), pki.Worker)), "and it doesn't believe this server")
+}
+
+// A process that was given its pair as files, as cert-manager makes them.
+func TestAPairOfFiles(t *testing.T) {
+	authority := pkitest.Authority(t)
+	own, err := authority.Issue(pki.AgentOf("01JD", 7), "orders-g7-client.shop.svc")
+	require.NoError(t, err)
+	config, err := pki.Server(own, authority.Trust(), pki.API)
+	require.NoError(t, err)
+	url := serve(t, config)
+
+	directory := t.TempDir()
+	file := func(name string, content []byte) string {
+		path := filepath.Join(directory, name)
+		require.NoError(t, os.WriteFile(path, content, 0o600))
+		return path
+	}
+	give := func(identity pki.Identity) (certificate, key string) {
+		pair, err := authority.Issue(identity)
+		require.NoError(t, err)
+		return file("tls.crt", pair.Certificate), file("tls.key", pair.Key)
+	}
+	certificate, key := give(pki.Worker)
+	trust := file("ca.crt", authority.Trust())
+	client, err := pki.Client(certificate, key, trust)
+	require.NoError(t, err)
+	require.Error(t, call(t, url, client), "another process's")
+	give(pki.API)
+	require.NoError(t, call(t, url, client), "a renewed pair needs no restart")
+
+	for _, files := range [][3]string{{"no", key, trust}, {certificate, "no", trust}, {certificate, key, "no"}, {trust, key, trust}, {certificate, key, key}} {
+		_, err := pki.Client(files[0], files[1], files[2])
+		require.Equal(t, failure.Invalid, failure.CodeOf(err), "%v", files)
+	}
 }
 
 func TestAuthorityIsOne(t *testing.T) {

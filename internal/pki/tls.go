@@ -52,6 +52,33 @@ func Pinned(client Pair, server []byte) (*tls.Config, error) {
 	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}, RootCAs: roots}, nil
 }
 
+// Client is the configuration of a process that was given its pair, and has no
+// authority: it calls servers whose certificate is under trustFile (PEM). The pair is
+// read at each handshake, so that a renewed one needs no restart; now, so that a wrong
+// one is noticed at once.
+func Client(certificateFile, keyFile, trustFile string) (*tls.Config, error) {
+	trust, err := os.ReadFile(trustFile) //nolint:gosec // the configuration's
+	if err != nil {
+		return nil, failure.Wrap(failure.Invalid, err, "read the trusted certificates")
+	}
+	roots, err := pool(trust)
+	if err != nil {
+		return nil, err
+	}
+	own := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		pair, err := ReadPair(certificateFile, keyFile)
+		if err != nil {
+			return nil, err
+		}
+		certificate, err := pair.tls()
+		return &certificate, err
+	}
+	if _, err := own(nil); err != nil {
+		return nil, err
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots, GetClientCertificate: own}, nil
+}
+
 // Server lets in who shows a certificate under trust (PEM) with one of the
 // allowed identities.
 func Server(own Pair, trust []byte, allowed ...Identity) (*tls.Config, error) {
