@@ -76,7 +76,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.tokenFile, "token-file", os.Getenv("SLUICE_TOKEN_FILE"), "file that holds the token (SLUICE_TOKEN_FILE; else SLUICE_TOKEN)")
 	flags.StringVarP(&a.output, "output", "o", table, "table, json or yaml")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", err) })
-	root.AddCommand(a.artifactCommand(), a.applyCommand(), a.diffCommand(), a.planCommand(), a.getCommand(), a.opCommand(), a.versionCommand())
+	root.AddCommand(a.artifactCommand(), a.applyCommand(), a.diffCommand(), a.planCommand(), a.getCommand(), a.opCommand(), a.jobCommand(), a.versionCommand())
 	a.complete(root)
 	return root
 }
