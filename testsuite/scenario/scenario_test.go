@@ -59,6 +59,7 @@ var stories = []struct {
 	{"main-overrides-checkpoint-directory-fails-gate", "main() keeps the checkpoints elsewhere: the gate sees it, and what was published isn't repeated", mainOverrides},
 	{"rollback-with-replay", "1.20.5 can't read what 2.3.0 left: it asks, and repeats just the range that it stated", rollbackWithReplay},
 	{"pod-without-key-gets-nothing", "REST, RPC, blobs and the agent's port refuse whoever has no key of this generation", withoutKey},
+	{"look-through-the-agent", "Flink's UI and REST come through cli, api and agent, read-only and by role; what acts or may hold secrets is refused, the job runs on", lookThroughTheAgent},
 	{"secret-never-in-history", "a job uses a Secret: its value is in no history, event, log, ConfigMap, pod or table", secretStaysSecret},
 	{"rollback-then-fails-again", "the rolled-back job fails later: it goes on from its own snapshots, not from the branch that was left", rollbackThenFails},
 	{"cancel-before-the-stop", "a cancel while preparing removes the new generation; the job runs on", cancelBeforeStop},
