@@ -21,6 +21,8 @@ var (
 	Finish = Def[FinishIn, None]{"record.Finish", Effect}
 	// ContainerEnds reads proofs of containers' ends.
 	ContainerEnds = Def[ContainerEndsIn, ContainerEndsOut]{"record.ContainerEnds", Quick}
+	// RecordIncident writes what befell a job; a repeat is harmless.
+	RecordIncident = Def[RecordIncidentIn, None]{"record.RecordIncident", Effect}
 )
 
 // ClaimIn claims an operation's row for this run.
@@ -116,6 +118,12 @@ type FinishIn struct {
 	Operation string    `json:"operation"`
 	Phase     job.Phase `json:"phase"`
 	Result    []byte    `json:"result"` // JSON of upgrade.Progress
+}
+
+// RecordIncidentIn is an incident and who dealt with it.
+type RecordIncidentIn struct {
+	Incident  job.Incident `json:"incident"`
+	Operation string       `json:"operation,omitempty"` // "": none was open
 }
 
 // ContainerEndsIn names containers ("containerd://…").

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"sluice/api/internal/gen"
 	"sluice/internal/failure"
@@ -87,8 +88,15 @@ func (a *API) GetJob(ctx context.Context, request gen.GetJobRequestObject) (gen.
 	if err != nil {
 		return nil, err
 	}
+	incident, err := a.store.LastIncident(ctx, found.UID)
+	if err != nil {
+		return nil, err
+	}
 	answer := fromJob(found)
 	answer.Revision = fromRevision(newest)
+	if incident != nil {
+		answer.LastIncident = fromIncident(*incident)
+	}
 	return gen.GetJob200JSONResponse(answer), nil
 }
 
@@ -200,6 +208,14 @@ func fromRevision(r store.Revision) gen.Revision {
 		answer.CommittedAt = *r.CommittedAt
 	}
 	return answer
+}
+
+func fromIncident(i store.Incident) gen.Incident {
+	at, _ := time.Parse(time.RFC3339, i.FinishedAt) // the observer wrote it so
+	return gen.Incident{
+		ID: i.ID, Generation: i.Generation, Epoch: i.Epoch, ExitCode: i.ExitCode, Reason: i.Reason, FinishedAt: at, Operation: i.Operation, RecordedAt: i.RecordedAt,
+		What: job.Incident{Generation: i.Generation, Epoch: i.Epoch, ExitCode: i.ExitCode, Reason: i.Reason, FinishedAt: i.FinishedAt}.String(),
+	}
 }
 
 func fromJob(j store.Job) gen.Job {

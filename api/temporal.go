@@ -50,14 +50,18 @@ func (a *API) startRun(ctx context.Context, row store.Operation, site string) (r
 		if !errors.As(err, &taken) {
 			return "", unreachable(err, "the operation may or may not have been started")
 		}
-		holder, open, err := a.holder(ctx, row.Ref(), taken.RunId)
+		held, err := a.holder(ctx, row.Ref(), taken.RunId)
 		switch {
 		case err != nil:
 			return "", err
-		case holder == row.ID:
+		case held.operation == row.ID:
 			return taken.RunId, nil
-		case open && !a.closing(ctx, row.Ref(), holder, taken.RunId):
-			return "", a.busy(row.Ref(), holder)
+		case held.open && held.records: // no operation: its end is near
+			if !a.closes(ctx, row.Ref(), taken.RunId) {
+				return "", failure.New(failure.Unavailable, "an incident of job %s is just being recorded", row.Ref()).WithNext("send the request again with the same Idempotency-Key")
+			}
+		case held.open && !a.closing(ctx, row.Ref(), held.operation, taken.RunId):
+			return "", a.busy(row.Ref(), held.operation)
 		}
 	}
 	return "", failure.New(failure.Unavailable, "other operations come and go on job %s", row.Ref()).WithNext("send the request again with the same Idempotency-Key")
@@ -142,21 +146,28 @@ func details(row store.Operation, site string) string {
 	return text
 }
 
-// holder says which operation a run belongs to and whether it is open.
-func (a *API) holder(ctx context.Context, ref job.Ref, runID string) (operation string, open bool, err error) {
-	described, err := a.temporal.DescribeWorkflowExecution(ctx, ref.WorkflowID(), runID)
-	if err != nil {
-		return "", false, unreachable(err, "job "+ref.String()+" has an operation, but which one can't be read")
-	}
-	info := described.GetWorkflowExecutionInfo()
-	if payload, ok := info.GetMemo().GetFields()[upgrade.MemoOperation]; ok {
-		_ = converter.GetDefaultDataConverter().FromPayload(payload, &operation)
-	}
-	return operation, info.GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
+// holder is the run that has a job's lock.
+type holder struct {
+	operation string // that it runs; "": none
+	open      bool
+	records   bool // an incident, and ends
 }
 
-// closeTime is how long a run may take to close after its operation's end is on
-// record: one workflow task.
+func (a *API) holder(ctx context.Context, ref job.Ref, runID string) (holder, error) {
+	described, err := a.temporal.DescribeWorkflowExecution(ctx, ref.WorkflowID(), runID)
+	if err != nil {
+		return holder{}, unreachable(err, "job "+ref.String()+" has an operation, but which one can't be read")
+	}
+	info := described.GetWorkflowExecutionInfo()
+	found := holder{open: info.GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING, records: info.GetType().GetName() == upgrade.RecordingName}
+	if payload, ok := info.GetMemo().GetFields()[upgrade.MemoOperation]; ok {
+		_ = converter.GetDefaultDataConverter().FromPayload(payload, &found.operation)
+	}
+	return found, nil
+}
+
+// closeTime is how long a run may take to close that has nothing left to do: after
+// its operation's end is on record one workflow task.
 const closeTime = 5 * time.Second
 
 // closing waits for a run whose operation is over to give the lock back, so that
@@ -166,13 +177,18 @@ func (a *API) closing(ctx context.Context, ref job.Ref, operation, runID string)
 	if err != nil || !row.Phase.Final() {
 		return false
 	}
+	return a.closes(ctx, ref, runID)
+}
+
+// closes waits for a run's end.
+func (a *API) closes(ctx context.Context, ref job.Ref, runID string) bool {
 	ctx, cancel := context.WithTimeout(ctx, closeTime)
 	defer cancel()
 	history := a.temporal.GetWorkflowHistory(ctx, ref.WorkflowID(), runID, true, enums.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT)
 	if !history.HasNext() {
 		return false
 	}
-	_, err = history.Next()
+	_, err := history.Next()
 	return err == nil
 }
 

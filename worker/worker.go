@@ -111,6 +111,7 @@ func (w *Worker) build(cluster *kube.Cluster, authority *pki.Authority, agents *
 	}
 	w.flow = worker.New(w.temporal, job.FlowQueue, shared)
 	w.flow.RegisterWorkflowWithOptions(upgrade.Workflow, workflow.RegisterOptions{Name: upgrade.WorkflowName})
+	w.flow.RegisterWorkflowWithOptions(upgrade.Recording, workflow.RegisterOptions{Name: upgrade.RecordingName})
 	w.flow.RegisterWorkflowWithOptions(upgrade.PlanOnly, workflow.RegisterOptions{Name: upgrade.PlanName})
 	(&record.Activities{Store: w.store, Namespaces: config.Namespaces(w.config.Tenants), FS: w.config.HDFS.FS()}).Register(w.flow)
 
@@ -121,7 +122,7 @@ func (w *Worker) build(cluster *kube.Cluster, authority *pki.Authority, agents *
 	hdfsactivities.New(w.hdfs, hdfsactivities.Site{FS: w.config.HDFS.FS(), Roots: config.SnapshotRoots(w.config.Tenants)}).Register(w.site)
 
 	w.observer = observer.New(observer.Config{
-		Cluster: cluster, Record: w.store, Log: w.log, Site: w.config.Site, Namespaces: w.namespaces(),
+		Cluster: cluster, Record: w.store, Incidents: incidents{w.temporal, w.config.Site}, Log: w.log, Site: w.config.Site, Namespaces: w.namespaces(),
 		LeaseNamespace: w.config.Namespace, Identity: hostname(),
 	})
 	w.http = &http.Server{Addr: w.config.Listen, Handler: w.health(), ReadHeaderTimeout: 5 * time.Second}

@@ -28,6 +28,7 @@ func (a *Activities) Register(registry activities.Registry) {
 	activities.Register(registry, activities.Commit, a.commit)
 	activities.Register(registry, activities.Finish, a.finish)
 	activities.Register(registry, activities.ContainerEnds, a.containerEnds)
+	activities.Register(registry, activities.RecordIncident, a.recordIncident)
 }
 
 func (a *Activities) claim(ctx context.Context, in activities.ClaimIn) (activities.ClaimOut, error) {
@@ -141,6 +142,13 @@ func (a *Activities) containerEnds(ctx context.Context, in activities.ContainerE
 		}
 	}
 	return out, err
+}
+
+func (a *Activities) recordIncident(ctx context.Context, in activities.RecordIncidentIn) (activities.None, error) {
+	return activities.None{}, a.Store.RecordIncident(ctx, store.Incident{
+		ID: in.Incident.ID, JobUID: in.Incident.UID, Generation: in.Incident.Generation, Epoch: in.Incident.Epoch, ContainerID: in.Incident.ContainerID,
+		ExitCode: in.Incident.ExitCode, Reason: in.Incident.Reason, FinishedAt: in.Incident.FinishedAt, Operation: in.Operation,
+	})
 }
 
 func first(values ...string) string {

@@ -89,18 +89,43 @@ type FailureField struct {
 	Reason string `json:"reason"`
 }
 
+// Incident What befell the running job without anybody's doing; of GET of one job only, absent when nothing ever did
+type Incident struct {
+	// Epoch Of the submission that was lost
+	Epoch int64 `json:"epoch"`
+
+	// ExitCode Of the JobManager's container
+	ExitCode   int32     `json:"exitCode"`
+	FinishedAt time.Time `json:"finishedAt"`
+	Generation int       `json:"generation"`
+	ID         string    `json:"id"`
+
+	// Operation That was open and dealt with it
+	Operation string `json:"operation,omitempty,omitzero"`
+
+	// Reason The kubelet's: Error, OOMKilled
+	Reason     string    `json:"reason,omitempty,omitzero"`
+	RecordedAt time.Time `json:"recordedAt"`
+
+	// What A sentence for people
+	What string `json:"what"`
+}
+
 // Job defines model for Job.
 type Job struct {
-	CreatedAt      time.Time `json:"createdAt"`
-	CreatedBy      string    `json:"createdBy"`
-	Current        JobState  `json:"current"`
-	Links          JobLinks  `json:"links"`
-	Name           string    `json:"name"`
-	NewestRevision int       `json:"newestRevision"`
-	Revision       Revision  `json:"revision,omitempty,omitzero"`
-	Site           string    `json:"site"`
-	Tenant         string    `json:"tenant"`
-	UID            string    `json:"uid"`
+	CreatedAt time.Time `json:"createdAt"`
+	CreatedBy string    `json:"createdBy"`
+	Current   JobState  `json:"current"`
+
+	// LastIncident What befell the running job without anybody's doing; of GET of one job only, absent when nothing ever did
+	LastIncident   Incident `json:"lastIncident,omitempty,omitzero"`
+	Links          JobLinks `json:"links"`
+	Name           string   `json:"name"`
+	NewestRevision int      `json:"newestRevision"`
+	Revision       Revision `json:"revision,omitempty,omitzero"`
+	Site           string   `json:"site"`
+	Tenant         string   `json:"tenant"`
+	UID            string   `json:"uid"`
 }
 
 // JobBody defines model for JobBody.

@@ -134,13 +134,17 @@ func (a *app) getJob(ctx context.Context, q query) error {
 	if err != nil {
 		return err
 	}
-	return a.print(j, "", [][]string{
+	rows := [][]string{
 		{"job", j.Tenant + "/" + j.Name}, {"uid", j.UID}, {"site", j.Site}, {"state", j.Current.State},
 		{"revision", inForce(j)}, {"profile", orDash(j.Current.Profile)},
 		{"generation", number(j.Current.Generation)}, {"epoch", number(j.Current.Epoch)}, {"last operation", orDash(j.Current.Operation)},
 		{"engine", j.Revision.Spec.Engine.Name + " " + j.Revision.Spec.Engine.Version}, {"artifact (newest)", j.Revision.Spec.Artifact},
 		{"entry class", j.Revision.Spec.EntryClass}, {"created", when(j.CreatedAt) + " by " + j.CreatedBy},
-	})
+	}
+	if j.LastIncident.ID != "" {
+		rows = append(rows, []string{"last incident", j.LastIncident.What})
+	}
+	return a.print(j, "", rows)
 }
 
 func (a *app) getOperations(ctx context.Context, q query) error {

@@ -1,8 +1,10 @@
 // Package observer keeps the proofs of containers' ends (DESIGN §3). It watches
 // a site's pods that carry the finalizer sluice.io/proof, writes what the
 // kubelets say about ended containers to the record store, and only then takes
-// the finalizer away: no end of a container that ran user code gets lost. It
-// starts and stops nothing, and it never concludes an end from silence.
+// the finalizer away: no end of a container that ran user code gets lost. The end
+// of a JobManager that had the job's submission it tells the job's flow, as an
+// incident. It starts and stops nothing on the cluster, and it never concludes an
+// end from silence.
 //
 // One process of a site observes at a time (a Kubernetes Lease elects it). Two
 // at once would be harmless: records are keyed by container id, and a finalizer
@@ -41,6 +43,7 @@ type Record interface {
 type Config struct {
 	Cluster    *kube.Cluster
 	Record     Record
+	Incidents  Incidents
 	Log        *slog.Logger
 	Site       string
 	Namespaces []string // of the tenants: the rights end there, so there is one watch each
@@ -57,8 +60,8 @@ type Observer struct {
 	queue   workqueue.TypedRateLimitingInterface[cache.ObjectName]
 	stores  map[string]cache.Indexer // by namespace
 	mutex   sync.Mutex
-	pending map[cache.ObjectName][]store.ContainerEnd // seen, not yet in the record
-	known   map[cache.ObjectName]map[string]bool      // container ids in the record
+	pending map[cache.ObjectName][]Seen          // not yet in the record, or not yet told
+	known   map[cache.ObjectName]map[string]bool // container ids that need nothing more
 	leads   atomic.Bool
 }
 
@@ -127,7 +130,7 @@ func (o *Observer) Run(ctx context.Context) error {
 func (o *Observer) Observe(ctx context.Context) {
 	o.queue = workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[cache.ObjectName](200*time.Millisecond, 30*time.Second))
 	o.stores = map[string]cache.Indexer{}
-	o.pending = map[cache.ObjectName][]store.ContainerEnd{}
+	o.pending = map[cache.ObjectName][]Seen{}
 	o.known = map[cache.ObjectName]map[string]bool{}
 	var factories []informers.SharedInformerFactory
 	for _, namespace := range o.config.Namespaces {
@@ -205,8 +208,8 @@ func (o *Observer) notice(object any) {
 	}
 }
 
-func contains(ends []store.ContainerEnd, id string) bool {
-	return slices.ContainsFunc(ends, func(end store.ContainerEnd) bool { return end.ContainerID == id })
+func contains(ends []Seen, id string) bool {
+	return slices.ContainsFunc(ends, func(end Seen) bool { return end.ContainerID == id })
 }
 
 // forget lets settle drop a pod that is gone; if somebody else took its

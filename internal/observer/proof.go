@@ -7,6 +7,7 @@ import (
 
 	core "k8s.io/api/core/v1"
 
+	"sluice/internal/job"
 	"sluice/internal/kube/kubelet"
 	"sluice/internal/manifest"
 	"sluice/internal/store"
@@ -16,10 +17,17 @@ import (
 // leaves when it sets a pod's phase to Failed without having heard of the kubelet.
 const deletedByCollector = "DeletionByPodGC"
 
+// Seen is a container's end, with what only its pod tells.
+type Seen struct {
+	store.ContainerEnd
+	Job    job.Ref
+	Reason string // the kubelet's: Error, OOMKilled, …
+}
+
 // Ends lists the ends of the pod's containers that a kubelet has seen: of the
 // present ones, and of those that ran before a restart in the pod.
-func Ends(pod *core.Pod) []store.ContainerEnd {
-	var ends []store.ContainerEnd
+func Ends(pod *core.Pod) []Seen {
+	var ends []Seen
 	for _, status := range statuses(pod) {
 		for _, state := range []core.ContainerState{status.LastTerminationState, status.State} {
 			if kubelet.SawEnd(state.Terminated) {
@@ -39,12 +47,12 @@ func attempt(status core.ContainerStatus, t core.ContainerStateTerminated) int {
 	return int(status.RestartCount)
 }
 
-func end(pod *core.Pod, status core.ContainerStatus, t core.ContainerStateTerminated) store.ContainerEnd {
+func end(pod *core.Pod, status core.ContainerStatus, t core.ContainerStateTerminated) Seen {
 	generation, err := strconv.Atoi(pod.Labels[manifest.LabelGeneration])
 	if err != nil {
 		generation = 0 // the label was changed: the container's id is what counts
 	}
-	return store.ContainerEnd{
+	return Seen{Job: job.Ref{Tenant: pod.Labels[manifest.LabelTenant], Name: pod.Labels[manifest.LabelJob]}, Reason: t.Reason, ContainerEnd: store.ContainerEnd{
 		ContainerID: t.ContainerID,
 		PodUID:      string(pod.UID),
 		Pod:         pod.Name,
@@ -56,7 +64,7 @@ func end(pod *core.Pod, status core.ContainerStatus, t core.ContainerStateTermin
 		Role:        pod.Labels[manifest.LabelComponent],
 		ExitCode:    t.ExitCode,
 		FinishedAt:  t.FinishedAt.UTC().Format(time.RFC3339),
-	}
+	}}
 }
 
 // Over says whether nothing of the pod runs or will ever run, and if not, why

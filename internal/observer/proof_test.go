@@ -9,6 +9,7 @@ import (
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"sluice/internal/job"
 	"sluice/internal/manifest"
 	"sluice/internal/store"
 )
@@ -19,7 +20,9 @@ func sample(change func(*core.Pod)) *core.Pod {
 	p := &core.Pod{
 		ObjectMeta: meta.ObjectMeta{
 			Name: "orders-g7-jobmanager-1-2", Namespace: "shop", UID: "pod-uid", DeletionTimestamp: &at,
-			Labels:      map[string]string{manifest.LabelGeneration: "7", manifest.LabelComponent: "jobmanager"},
+			Labels: map[string]string{
+				manifest.LabelTenant: "shop", manifest.LabelJob: "orders", manifest.LabelGeneration: "7", manifest.LabelComponent: "jobmanager",
+			},
 			Annotations: map[string]string{manifest.AnnotationJobUID: "job-uid"},
 			Finalizers:  []string{manifest.ProofFinalizer},
 		},
@@ -90,7 +93,7 @@ func evicted(p *core.Pod) {
 	p.Status.Conditions = []core.PodCondition{{Type: core.DisruptionTarget, Status: core.ConditionTrue, Reason: "TerminationByKubelet"}}
 }
 
-func attempts(ends []store.ContainerEnd) []string {
+func attempts(ends []Seen) []string {
 	var out []string
 	for _, end := range ends {
 		out = append(out, fmt.Sprintf("%s %s %d", end.ContainerID, end.Container, end.Attempt))
@@ -99,11 +102,11 @@ func attempts(ends []store.ContainerEnd) []string {
 }
 
 func TestEnds(t *testing.T) {
-	want := store.ContainerEnd{
+	want := Seen{Job: job.Ref{Tenant: "shop", Name: "orders"}, Reason: "Error", ContainerEnd: store.ContainerEnd{
 		ContainerID: "containerd://a", PodUID: "pod-uid", Pod: "orders-g7-jobmanager-1-2", Namespace: "shop", JobUID: "job-uid", Container: "jobmanager", Attempt: 1,
 		Generation: 7, Role: "jobmanager", ExitCode: 143, FinishedAt: "2026-11-01T12:00:00Z",
-	}
-	require.Equal(t, []store.ContainerEnd{want}, Ends(sample(func(*core.Pod) {})))
+	}}
+	require.Equal(t, []Seen{want}, Ends(sample(func(*core.Pod) {})))
 
 	// One that ended and was started again within the pod is proven too.
 	restarted := sample(func(p *core.Pod) {
@@ -114,7 +117,7 @@ func TestEnds(t *testing.T) {
 			LastTerminationState: core.ContainerState{Terminated: terminated("containerd://a", 143)},
 		}
 	})
-	require.Equal(t, []store.ContainerEnd{want}, Ends(restarted))
+	require.Equal(t, []Seen{want}, Ends(restarted))
 
 	// Two quick exits while nobody observed: the first end is shown no more, but
 	// what came after it says so.

@@ -16,7 +16,6 @@ import (
 	"sluice/internal/kube"
 	"sluice/internal/kube/answer"
 	"sluice/internal/manifest"
-	"sluice/internal/store"
 )
 
 const callTimeout = 15 * time.Second
@@ -52,16 +51,13 @@ func (o *Observer) settle(ctx context.Context, key cache.ObjectName) error {
 	return o.release(ctx, pod)
 }
 
-// record writes the pending ends of a pod.
+// record writes the pending ends of a pod, and tells those that are incidents.
 func (o *Observer) record(ctx context.Context, key cache.ObjectName) error {
 	o.mutex.Lock()
-	pending := append([]store.ContainerEnd(nil), o.pending[key]...)
+	pending := slices.Clone(o.pending[key])
 	o.mutex.Unlock()
 	for _, end := range pending {
-		call, cancel := context.WithTimeout(ctx, callTimeout)
-		err := o.config.Record.RecordContainerEnd(call, end)
-		cancel()
-		if err != nil {
+		if err := o.once(ctx, end); err != nil {
 			return err
 		}
 		o.config.Log.InfoContext(ctx, "container ended", "pod", key.String(), "role", end.Role, "generation", end.Generation,
@@ -73,9 +69,19 @@ func (o *Observer) record(ctx context.Context, key cache.ObjectName) error {
 	return nil
 }
 
+// once writes one end; the proof doesn't wait for who is to be told.
+func (o *Observer) once(ctx context.Context, end Seen) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := o.config.Record.RecordContainerEnd(ctx, end.ContainerEnd); err != nil {
+		return err
+	}
+	return o.tell(ctx, end)
+}
+
 // settled moves an end from pending to known; the mutex is held.
-func (o *Observer) settled(key cache.ObjectName, end store.ContainerEnd) {
-	var rest []store.ContainerEnd
+func (o *Observer) settled(key cache.ObjectName, end Seen) {
+	var rest []Seen
 	for _, p := range o.pending[key] {
 		if p.ContainerID != end.ContainerID {
 			rest = append(rest, p)

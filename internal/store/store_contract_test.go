@@ -360,6 +360,26 @@ func TestContainerEnds(t *testing.T) {
 	require.Empty(t, none)
 }
 
+func TestIncidents(t *testing.T) {
+	s := migrated(t)
+	none, err := s.LastIncident(t.Context(), "u")
+	require.NoError(t, err)
+	require.Nil(t, none)
+	for _, in := range []store.Incident{
+		{ID: "a", JobUID: "u", Epoch: 2, ExitCode: 137, Reason: "OOMKilled", FinishedAt: "2026-11-01T12:00:00Z", Operation: "OP"},
+		{ID: "a", JobUID: "u", Epoch: 2, ExitCode: 1}, // a repeat
+		{ID: "b", JobUID: "u", Epoch: 1},              // comes late
+		{ID: "c", JobUID: "v", Epoch: 9},
+	} {
+		require.NoError(t, s.RecordIncident(t.Context(), in))
+	}
+	last, err := s.LastIncident(t.Context(), "u")
+	require.NoError(t, err)
+	require.Equal(t, "a", last.ID, "by epoch, not by clock")
+	require.EqualValues(t, 137, last.ExitCode, "the first telling stays")
+	require.Equal(t, "OP", last.Operation)
+}
+
 // A later container of the same name in the same pod proves an earlier one's end;
 // no other container does.
 func TestLaterEnds(t *testing.T) {

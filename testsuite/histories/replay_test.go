@@ -61,6 +61,7 @@ func replayAll(t *testing.T, set string) {
 			for _, file := range files {
 				replayer := worker.NewWorkflowReplayer()
 				replayer.RegisterWorkflowWithOptions(upgrade.Workflow, workflow.RegisterOptions{Name: upgrade.WorkflowName})
+				replayer.RegisterWorkflowWithOptions(upgrade.Recording, workflow.RegisterOptions{Name: upgrade.RecordingName})
 				require.NoError(t, replayer.ReplayWorkflowHistoryFromJSONFile(nil, file), file)
 			}
 		})

@@ -62,6 +62,8 @@ var stories = []struct {
 	{"look-through-the-agent", "Flink's UI and REST come through cli, api and agent, read-only and by role; what acts or may hold secrets is refused, the job runs on", lookThroughTheAgent},
 	{"secret-never-in-history", "a job uses a Secret: its value is in no history, event, log, ConfigMap, pod or table", secretStaysSecret},
 	{"rollback-then-fails-again", "the rolled-back job fails later: it goes on from its own snapshots, not from the branch that was left", rollbackThenFails},
+	{"incident-recorded", "the JobManager of a job dies while no operation is open: it is in get job, and in no operation's way", incidentRecorded},
+	{"incident-while-preparing", "it dies while an upgrade prepares: the new generation goes, the operation says why", incidentWhilePreparing},
 	{"cancel-before-the-stop", "a cancel while preparing removes the new generation; the job runs on", cancelBeforeStop},
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -83,6 +84,30 @@ func (w *World) History(run string) []*history.HistoryEvent {
 		all = append(all, event)
 	}
 	return all
+}
+
+// Incident is what befell a job, as the api shows it.
+type Incident struct {
+	ID         string `json:"id"`
+	What       string `json:"what"`
+	Generation int    `json:"generation"`
+	Epoch      int64  `json:"epoch"`
+	ExitCode   int32  `json:"exitCode"`
+	Operation  string `json:"operation"`
+}
+
+// Incident waits until the job shows one: its last.
+func (w *World) Incident() Incident {
+	w.T.Helper()
+	var found struct {
+		LastIncident Incident `json:"lastIncident"`
+	}
+	w.Until("an incident on record", time.Minute, func() bool {
+		w.Want(http.StatusOK, http.MethodGet, "/jobs/"+w.Name, nil, &found)
+		return found.LastIncident.ID != ""
+	})
+	w.Say("incident: %s", found.LastIncident.What)
+	return found.LastIncident
 }
 
 // record keeps the histories for the replay tests, when SLUICE_RECORD names a

@@ -46,7 +46,9 @@ func (r *run) ask(ctx workflow.Context, cause error, options ...Option) (string,
 	r.enter(ctx, job.Waiting)
 	over := r.wait(ctx, "a person's decision: "+optionNames(options))
 	defer over()
-	r.decision = ""
+	r.decision, r.asks = "", phase
+	defer func() { r.asks = "" }()
+	r.reread()
 	if err := r.awaitDecision(ctx, options); err != nil {
 		return "", err
 	}

@@ -4,7 +4,7 @@
 // contract.go is what callers see; workflow.go the order of the steps; plan.go
 // the pure decisions; planonly.go the flow that does nothing but plan;
 // prepare.go, stop.go, submit.go and finish.go the steps; ask.go the wait for a
-// person; story.go what people read.
+// person; incident.go what befalls the job meanwhile; story.go what people read.
 package upgrade
 
 import (
@@ -15,6 +15,14 @@ import (
 
 // WorkflowName is the registered type.
 const WorkflowName = "upgrade"
+
+// RecordingName is the registered type of the run that takes a job's incidents
+// while no operation is open.
+const RecordingName = "incident"
+
+// SignalIncident tells whatever run is open under a job's lock what befell the
+// job: (job.Incident). It is sent with the start of a recording run.
+const SignalIncident = "incident"
 
 // Names of the query and the updates.
 const (

@@ -160,13 +160,15 @@ func (r *run) resize(ctx workflow.Context, before, after job.Profile) error {
 		return err
 	}
 	r.stoppedAt = sent
-	since, err := r.running(ctx)
-	if err != nil {
-		return err
-	}
-	r.stoppedAt = 0 // the downtime is known
-	r.enter(ctx, job.Proving)
-	return r.gate(ctx, since)
+	return r.whileItStands(ctx, func(ctx workflow.Context) error {
+		since, err := r.running(ctx)
+		if err != nil {
+			return err
+		}
+		r.stoppedAt = 0 // the downtime is known
+		r.enter(ctx, job.Proving)
+		return r.gate(ctx, since)
+	})
 }
 
 // tellSize notes the size on the Lease and then tells Flink.

@@ -122,14 +122,16 @@ func (r *run) attempt(ctx workflow.Context) error {
 	if err := r.submit(ctx); err != nil {
 		return err
 	}
-	since, err := r.running(ctx)
-	if err != nil {
-		return err
-	}
-	if !back {
-		r.enter(ctx, job.Proving)
-	}
-	return r.gate(ctx, since)
+	return r.whileItStands(ctx, func(ctx workflow.Context) error {
+		since, err := r.running(ctx)
+		if err != nil {
+			return err
+		}
+		if !back {
+			r.enter(ctx, job.Proving)
+		}
+		return r.gate(ctx, since)
+	})
 }
 
 // ofEpoch names a step of one submission: an operation may have several.

@@ -39,6 +39,11 @@ type run struct {
 	why          string // the cancel's reason
 	ran          heads
 
+	incidents incidents
+	endWaits  workflow.CancelFunc // of the waits behind a submission; nil: there are none
+	asks      job.Phase           // in which the question came up; "": nobody is asked
+	news      bool                // an incident came that nobody has looked behind
+
 	waits     []*waiting
 	successor *Input // the operation that takes this one's place; nil: none
 	decision  string // taken by a person, "" while none is
@@ -74,6 +79,13 @@ func Workflow(ctx workflow.Context, in Input) (Progress, error) {
 	if err := r.handle(ctx); err != nil {
 		return r.progress, err
 	}
+	r.listen(ctx)
+	progress, err := r.operate(ctx)
+	r.incidents.drain(ctx, func() { r.takeIncidents(ctx) })
+	return progress, err
+}
+
+func (r *run) operate(ctx workflow.Context) (Progress, error) {
 	if workflow.GetInfo(ctx).ContinuedExecutionRunID != "" {
 		r.introduce(ctx)
 	}
@@ -83,7 +95,7 @@ func Workflow(ctx workflow.Context, in Input) (Progress, error) {
 	}
 	before, cancel := workflow.WithCancel(ctx)
 	r.cancelBefore = cancel
-	return r.finish(ctx, r.execute(before))
+	return r.finish(ctx, r.reason(r.execute(before)))
 }
 
 func newRun(ctx workflow.Context, in Input) *run {
@@ -98,6 +110,9 @@ func newRun(ctx workflow.Context, in Input) *run {
 // execute is the order of the steps.
 func (r *run) execute(ctx workflow.Context) error {
 	if err := r.plan(ctx); err != nil {
+		return err
+	}
+	if err := r.lost(); err != nil { // told while it was planned
 		return err
 	}
 	switch r.in.Request.Kind {

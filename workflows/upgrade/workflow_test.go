@@ -49,6 +49,8 @@ type world struct {
 	ends     []activities.ContainerEnd
 	sizes    []int // parallelisms that Flink was told
 	workers  []int // numbers of TaskManagers
+
+	incidents []activities.RecordIncidentIn
 }
 
 type answer[T any] struct {
@@ -85,6 +87,7 @@ func newWorld(t *testing.T, request job.Request) *world {
 	w.env.SetTestTimeout(20 * time.Second)
 	w.env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: 20 * time.Second}) // machines under load
 	w.env.RegisterWorkflowWithOptions(upgrade.Workflow, workflow.RegisterOptions{Name: upgrade.WorkflowName})
+	w.env.RegisterWorkflowWithOptions(upgrade.Recording, workflow.RegisterOptions{Name: upgrade.RecordingName})
 	w.env.RegisterWorkflowWithOptions(upgrade.PlanOnly, workflow.RegisterOptions{Name: upgrade.PlanName})
 	w.env.OnUpsertTypedSearchAttributes(mock.Anything).Return(nil).Maybe()
 	w.state = w.facts.Lease.State
@@ -116,6 +119,10 @@ func (w *world) record() {
 	on(w, activities.RecordSnapshot, func(activities.RecordSnapshotIn) (activities.None, error) { return activities.None{}, nil })
 	on(w, activities.ContainerEnds, func(activities.ContainerEndsIn) (activities.ContainerEndsOut, error) {
 		return activities.ContainerEndsOut{Ends: w.ends}, nil
+	})
+	on(w, activities.RecordIncident, func(in activities.RecordIncidentIn) (activities.None, error) {
+		w.incidents = append(w.incidents, in)
+		return activities.None{}, nil
 	})
 	on(w, activities.RecordOutcome, func(in activities.RecordOutcomeIn) (lease.State, error) {
 		return w.change(func(s lease.State) (lease.State, error) { return s.Record(in.Epoch, in.Outcome, "") })
