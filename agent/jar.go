@@ -13,6 +13,7 @@ import (
 	"sluice/internal/effect"
 	"sluice/internal/failure"
 	"sluice/internal/flink"
+	"sluice/internal/hdfs"
 	"sluice/internal/job"
 )
 
@@ -92,19 +93,19 @@ func (a *Agent) fetch(ctx context.Context, tenant, digits string) (*os.File, int
 	var file *os.File
 	var size int64
 	err := a.patiently(ctx, func(ctx context.Context) (err error) {
-		file, size, err = a.fetchOnce(ctx, tenant, digits)
+		file, size, err = fetchOnce(ctx, a.hdfs, a.config.Scratch, tenant, digits)
 		return err
 	})
 	return file, size, err
 }
 
-func (a *Agent) fetchOnce(ctx context.Context, tenant, digits string) (_ *os.File, _ int64, err error) {
-	content, _, err := a.hdfs.Open(ctx, tenant, "sha256:"+digits)
+func fetchOnce(ctx context.Context, files *hdfs.Client, directory, tenant, digits string) (_ *os.File, _ int64, err error) {
+	content, _, err := files.Open(ctx, tenant, "sha256:"+digits)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer func() { _ = content.Close() }()
-	file, err := os.CreateTemp(a.config.Scratch, "artifact-*.jar")
+	file, err := os.CreateTemp(directory, "artifact-*.jar")
 	if err != nil {
 		return nil, 0, failure.Wrap(failure.Internal, err, "make a temporary file")
 	}
@@ -150,9 +151,9 @@ func (a *Agent) upload(ctx context.Context, r *running, digits string, file *os.
 }
 
 // program is how a revision's main is run.
-func program(spec job.Spec, parallelism int) flink.Program {
+func (a *Agent) program(spec job.Spec, parallelism int) flink.Program {
 	return flink.Program{
-		EntryClass: spec.EntryClass, Arguments: spec.Arguments,
+		EntryClass: spec.EntryClass, Arguments: spec.ArgumentsOf(a.config.Assignment.JobUID),
 		Parallelism: parallelism, Options: spec.Options,
 	}
 }

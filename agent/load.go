@@ -20,11 +20,7 @@ import (
 // mounted files, the pod's uid from the environment, Kubernetes by the pod's
 // service account.
 func Load(log *slog.Logger) (Config, error) {
-	data, err := os.ReadFile(agentapi.AssignmentPath)
-	if err != nil {
-		return Config{}, failure.Wrap(failure.Invalid, err, "read the assignment")
-	}
-	assignment, err := agentapi.ParseAssignment(data)
+	assignment, err := readAssignment()
 	if err != nil {
 		return Config{}, err
 	}
@@ -74,6 +70,14 @@ func flinkDoor(directory string) (*tls.Config, error) {
 		return nil, failure.Wrap(failure.Invalid, err, "read the JobManager's certificate")
 	}
 	return pki.Pinned(own, server)
+}
+
+func readAssignment() (agentapi.Assignment, error) {
+	data, err := os.ReadFile(agentapi.AssignmentPath)
+	if err != nil {
+		return agentapi.Assignment{}, failure.Wrap(failure.Invalid, err, "read the assignment")
+	}
+	return agentapi.ParseAssignment(data)
 }
 
 // connect makes the two typed clients that an agent uses; the whole clientset

@@ -19,7 +19,7 @@ func (a *Agent) operators(ctx context.Context, r *running, in agentapi.PrepareIn
 		if err != nil {
 			return err
 		}
-		found, err = a.flink.Operators(ctx, jar, program(in.Spec, in.Parallelism), nodes)
+		found, err = a.flink.Operators(ctx, jar, a.program(in.Spec, in.Parallelism), nodes)
 		if flink.IsJarMissing(err) { // the JobManager restarted since the plan
 			a.forgetJar(in.Spec.Artifact)
 			return failure.Wrap(failure.Unavailable, err, "the JobManager lost the jar")

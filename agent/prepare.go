@@ -95,11 +95,11 @@ func (a *Agent) awaitSlots(ctx context.Context, r *running, slots int) error {
 func (a *Agent) plan(ctx context.Context, r *running, jar string, in agentapi.PrepareIn) (nodes []flink.Node, err error) {
 	r.progress("building the job graph")
 	err = a.patiently(ctx, func(ctx context.Context) (err error) {
-		nodes, err = a.flink.Plan(ctx, jar, program(in.Spec, in.Parallelism))
+		nodes, err = a.flink.Plan(ctx, jar, a.program(in.Spec, in.Parallelism))
 		if flink.IsJarMissing(err) { // the JobManager restarted since the upload
 			a.forgetJar(in.Spec.Artifact)
 			if jar, _, err = a.ensureJar(ctx, r, in.Tenant, in.Spec.Artifact); err == nil {
-				nodes, err = a.flink.Plan(ctx, jar, program(in.Spec, in.Parallelism))
+				nodes, err = a.flink.Plan(ctx, jar, a.program(in.Spec, in.Parallelism))
 			}
 		}
 		return err

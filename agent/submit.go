@@ -139,7 +139,7 @@ func (p *posting) post(ctx context.Context) (duplicate bool, err error) {
 	limit := time.Now().Add(postLimit)
 	for pace := newPace(100*time.Millisecond, 2*time.Second); ; {
 		_, err := do(ctx, effect.SubmitJob, p.in.FlinkJobID, func(ctx context.Context) (struct{}, error) {
-			main := program(p.in.Spec, p.in.Parallelism)
+			main := a.program(p.in.Spec, p.in.Parallelism)
 			main.AllowStateLoss = p.in.AllowStateLoss
 			return struct{}{}, a.flink.Run(ctx, p.jar, main, p.in.FlinkJobID, p.in.RestorePath)
 		})

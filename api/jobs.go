@@ -46,11 +46,31 @@ func (a *API) checkJob(ctx context.Context, ref job.Ref, site string, spec job.S
 	}
 	wrong = append(wrong, a.checkSite(site)...)
 	wrong = append(wrong, spec.Validate("/spec", a.engines)...)
-	missing, err := a.artifactMissing(ctx, ref.Tenant, spec.Artifact)
-	if missing {
-		wrong = append(wrong, failure.Field{Name: "/spec/artifact", Reason: "the tenant has no such artifact", Next: "push the jar: sluice artifact push FILE"})
+	missing, err := a.artifactsMissing(ctx, ref.Tenant, spec)
+	return append(wrong, missing...), err
+}
+
+// artifactsMissing lists the fields of a spec whose artifact the tenant doesn't have.
+func (a *API) artifactsMissing(ctx context.Context, tenant string, spec job.Spec) ([]failure.Field, error) {
+	if len(spec.Dependencies) > job.MaxDependencies {
+		return nil, nil // Validate told; nobody is kept busy with them
 	}
-	return wrong, err
+	var wrong []failure.Field
+	for i, digest := range spec.Artifacts() {
+		missing, err := a.artifactMissing(ctx, tenant, digest)
+		if err != nil {
+			return nil, err
+		}
+		if !missing {
+			continue
+		}
+		field := "/spec/artifact"
+		if i > 0 {
+			field = "/spec/dependencies/" + itoa(i-1)
+		}
+		wrong = append(wrong, failure.Field{Name: field, Reason: "the tenant has no such artifact", Next: "push the jar: sluice artifact push FILE"})
+	}
+	return wrong, nil
 }
 
 // artifactMissing says whether HDFS proved that there is none; a digest that
@@ -171,10 +191,26 @@ func (a *API) ListSnapshots(ctx context.Context, request gen.ListSnapshotsReques
 	return gen.ListSnapshots200JSONResponse(list), nil
 }
 
+func toKafka(kafka gen.Kafka) *job.Kafka {
+	if len(kafka.Brokers) == 0 && kafka.TransactionTimeoutMs == 0 {
+		return nil
+	}
+	return &job.Kafka{Brokers: kafka.Brokers, TransactionTimeoutMS: kafka.TransactionTimeoutMs}
+}
+
+func fromKafka(kafka *job.Kafka) gen.Kafka {
+	if kafka == nil {
+		return gen.Kafka{}
+	}
+	return gen.Kafka{Brokers: kafka.Brokers, TransactionTimeoutMs: kafka.TransactionTimeoutMS}
+}
+
 func toSpec(spec gen.Spec) job.Spec {
 	return job.Spec{
+		Kafka:  toKafka(spec.Kafka),
 		Engine: job.Engine{Name: spec.Engine.Name, Version: spec.Engine.Version}, Artifact: spec.Artifact,
-		EntryClass: spec.EntryClass, Arguments: spec.Arguments, Options: spec.Options,
+		EntryClass: spec.EntryClass, Dependencies: spec.Dependencies,
+		Arguments: spec.Arguments, Options: spec.Options,
 		Secrets: toSecrets(spec.Secrets),
 	}
 }
@@ -199,8 +235,10 @@ func fromRevision(r store.Revision) gen.Revision {
 	answer := gen.Revision{
 		Number: r.Number, Digest: r.Digest, CreatedAt: r.CreatedAt, CreatedBy: r.CreatedBy,
 		Spec: gen.Spec{
+			Kafka:  fromKafka(r.Spec.Kafka),
 			Engine: gen.Engine{Name: r.Spec.Engine.Name, Version: r.Spec.Engine.Version}, Artifact: r.Spec.Artifact,
-			EntryClass: r.Spec.EntryClass, Arguments: r.Spec.Arguments, Options: r.Spec.Options,
+			EntryClass: r.Spec.EntryClass, Dependencies: r.Spec.Dependencies,
+			Arguments: r.Spec.Arguments, Options: r.Spec.Options,
 			Secrets: fromSecrets(r.Spec.Secrets),
 		},
 	}

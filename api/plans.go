@@ -102,13 +102,11 @@ func (a *API) checkPlan(ctx context.Context, found store.Job, in upgrade.PlanInp
 		if in.Request.Revision != 0 {
 			wrong = append(wrong, failure.Field{Name: "/revision", Reason: "a spec that is not applied yet has no number", Next: "leave out revision or spec"})
 		}
-		missing, err := a.artifactMissing(ctx, in.Job.Tenant, in.Spec.Artifact)
+		missing, err := a.artifactsMissing(ctx, in.Job.Tenant, *in.Spec)
 		if err != nil {
 			return err
 		}
-		if missing {
-			wrong = append(wrong, failure.Field{Name: "/spec/artifact", Reason: "the tenant has no such artifact", Next: "push the jar: sluice artifact push FILE"})
-		}
+		wrong = append(wrong, missing...)
 	}
 	if len(wrong) == 0 {
 		return nil

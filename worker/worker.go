@@ -22,6 +22,7 @@ import (
 
 	agentactivities "sluice/activities/agent"
 	hdfsactivities "sluice/activities/hdfs"
+	kafkaactivities "sluice/activities/kafka"
 	kubeactivities "sluice/activities/kube"
 	"sluice/activities/record"
 	"sluice/internal/agentapi"
@@ -120,6 +121,7 @@ func (w *Worker) build(cluster *kube.Cluster, authority *pki.Authority, agents *
 	kubeActivities.Register(w.site)
 	agentactivities.New(agents, kubeActivities).Register(w.site)
 	hdfsactivities.New(w.hdfs, hdfsactivities.Site{FS: w.config.HDFS.FS(), Roots: config.SnapshotRoots(w.config.Tenants)}).Register(w.site)
+	kafkaactivities.New(w.config.Kafka.Brokers).Register(w.site)
 
 	w.observer = observer.New(observer.Config{
 		Cluster: cluster, Record: w.store, Incidents: incidents{w.temporal, w.config.Site}, Log: w.log, Site: w.config.Site, Namespaces: w.namespaces(),

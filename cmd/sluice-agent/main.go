@@ -1,4 +1,5 @@
 // Command sluice-agent is the client role of a generation; see package agent.
+// sluice-agent fetch sha256:… brings dependencies into a pod of Flink's.
 package main
 
 import (
@@ -9,10 +10,14 @@ import (
 	"syscall"
 
 	"sluice/agent"
+	"sluice/internal/agentapi"
 )
 
 func main() {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	if len(os.Args) > 1 && os.Args[1] == agentapi.FetchCommand {
+		os.Exit(agent.FetchAssigned(log, os.Stderr, os.Args[2:]))
+	}
 	if err := run(log); err != nil {
 		log.Error("agent ends", "error", err)
 		os.Exit(1)

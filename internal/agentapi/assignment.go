@@ -29,6 +29,20 @@ const (
 // Keys lists them.
 var Keys = []string{AgentCertificate, AgentKey, Trust, FlinkServer, FlinkClient, FlinkClientKey}
 
+// What brings a revision's dependencies into the pods of Flink.
+const (
+	FetchCommand     = "fetch" // sluice-agent fetch sha256:…
+	FetchContainer   = "fetch"
+	DependenciesPath = "/opt/sluice/dependencies"
+	// ExitUseless is the exit code that says that another try would end the same
+	// (sysexits' EX_DATAERR); the last line on stderr says why.
+	ExitUseless = 65
+)
+
+// DependencyFile is where a dependency lies in a pod of Flink, by the digits of
+// its digest.
+func DependencyFile(digits string) string { return DependenciesPath + "/" + digits + ".jar" }
+
 // Assignment tells an agent which generation of which job it serves. It is
 // rendered into the generation's ConfigMap; it holds no secret.
 type Assignment struct {

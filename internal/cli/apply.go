@@ -56,6 +56,7 @@ const applyLong = `Declares jobs and profiles from YAML files; "-" is the standa
     engine: {name: flink, version: 1.20.5}
     artifact: ./orders.jar        # pushed and replaced by its digest; or sha256:…
     entryClass: com.example.Orders
+    dependencies: [./kafka.jar]   # further jars on the job's class path, likewise
     arguments: [--topic, orders]
     options: {state.backend.type: hashmap}
   ---
@@ -218,40 +219,64 @@ func (a *app) applyJob(ctx context.Context, client *apiclient.Client, m manifest
 	return answer, fmt.Sprintf("job %s/%s: revision %d %s", answer.Tenant, answer.Name, answer.Revision.Number, outcome(status)), err
 }
 
-// specOf is a manifest's spec with a local artifact's digest in its place. The
-// artifact is pushed only where that is asked for.
+// specOf is a manifest's spec with the digests of local artifacts in their
+// place. They are pushed only where that is asked for.
 func (a *app) specOf(ctx context.Context, client *apiclient.Client, m manifest, push bool) (job.Spec, error) {
 	spec := m.Spec
-	local := !strings.HasPrefix(spec.Artifact, "sha256:") && spec.Artifact != ""
-	checked := spec
-	if local { // checked before the upload, which may be long
-		checked.Artifact = "sha256:" + strings.Repeat("0", 64)
-	}
-	wrong := append(job.CheckSite(m.Site), checked.Validate("/spec", nil)...)
+	// Checked before the uploads, which may be long.
+	wrong := append(job.CheckSite(m.Site), withoutFiles(spec).Validate("/spec", nil)...)
 	if reason := job.CheckName(m.Name); reason != "" {
 		wrong = append(wrong, failure.Field{Name: "/name", Reason: reason})
 	}
 	if len(wrong) > 0 {
 		return spec, failure.New(failure.Invalid, "job %s is not valid", m.Name).WithFields(wrong...)
 	}
-	if !local {
-		return spec, nil
-	}
-	name := spec.Artifact
-	if !filepath.IsAbs(name) {
-		name = filepath.Join(m.directory, name)
-	}
-	if push {
-		artifact, _, err := a.push(ctx, client, name)
-		spec.Artifact = artifact.Digest
+	var err error
+	if spec.Artifact, err = a.digestOf(ctx, client, m, spec.Artifact, push); err != nil {
 		return spec, err
 	}
-	file, digest, _, err := a.hashed(name)
+	spec.Dependencies = slices.Clone(spec.Dependencies)
+	for i, dependency := range spec.Dependencies {
+		if spec.Dependencies[i], err = a.digestOf(ctx, client, m, dependency, push); err != nil {
+			return spec, err
+		}
+	}
+	return spec, nil
+}
+
+func local(artifact string) bool { return artifact != "" && !strings.HasPrefix(artifact, "sha256:") }
+
+// withoutFiles has well-formed digests, no two the same, in the files' place.
+func withoutFiles(spec job.Spec) job.Spec {
+	if local(spec.Artifact) {
+		spec.Artifact = "sha256:" + strings.Repeat("0", 64)
+	}
+	spec.Dependencies = slices.Clone(spec.Dependencies)
+	for i, dependency := range spec.Dependencies {
+		if local(dependency) {
+			spec.Dependencies[i] = fmt.Sprintf("sha256:%064x", i+1)
+		}
+	}
+	return spec
+}
+
+// digestOf is an artifact's digest; of a file, which is relative to its manifest's.
+func (a *app) digestOf(ctx context.Context, client *apiclient.Client, m manifest, artifact string, push bool) (string, error) {
+	if !local(artifact) {
+		return artifact, nil
+	}
+	if !filepath.IsAbs(artifact) {
+		artifact = filepath.Join(m.directory, artifact)
+	}
+	if push {
+		pushed, _, err := a.push(ctx, client, artifact)
+		return pushed.Digest, err
+	}
+	file, digest, _, err := a.hashed(artifact)
 	if err == nil {
 		_ = file.Close()
 	}
-	spec.Artifact = digest
-	return spec, err
+	return digest, err
 }
 
 func toAPI(spec job.Spec) apiclient.Spec {
@@ -259,9 +284,16 @@ func toAPI(spec job.Spec) apiclient.Spec {
 	for _, s := range spec.Secrets {
 		secrets = append(secrets, apiclient.SecretRef{Name: s.Name, MountPath: s.MountPath, Env: s.Env, Key: s.Key})
 	}
+	var kafka apiclient.Kafka
+	if spec.Kafka != nil {
+		kafka = apiclient.Kafka{Brokers: spec.Kafka.Brokers, TransactionTimeoutMs: spec.Kafka.TransactionTimeoutMS}
+	}
 	return apiclient.Spec{
+		Kafka:    kafka,
 		Engine:   apiclient.Engine{Name: spec.Engine.Name, Version: spec.Engine.Version},
-		Artifact: spec.Artifact, EntryClass: spec.EntryClass, Arguments: spec.Arguments, Options: spec.Options, Secrets: secrets,
+		Artifact: spec.Artifact, EntryClass: spec.EntryClass, Dependencies: spec.Dependencies,
+		Arguments: spec.Arguments, Options: spec.Options,
+		Secrets: secrets,
 	}
 }
 

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"io"
 	"net"
@@ -255,6 +257,31 @@ func TestApplyPushesLocalArtifacts(t *testing.T) {
 	require.Equal(t, "jar", pushed)
 	require.Contains(t, put, "sha256:")
 	require.Equal(t, []string{"job shop/orders: revision 1 created", "profile shop/big: written"}, lines(out))
+}
+
+func TestApplyPushesLocalDependencies(t *testing.T) {
+	s := serve(t)
+	directory := t.TempDir()
+	file := filepath.Join(directory, "jobs.yaml")
+	depends := strings.Replace(manifests, "entryClass:", "dependencies: [./kafka.jar, "+digestD+"]\n  entryClass:", 1)
+	require.NoError(t, os.WriteFile(file, []byte(depends), 0o600))
+	for _, jar := range []string{"orders.jar", "kafka.jar"} {
+		require.NoError(t, os.WriteFile(filepath.Join(directory, jar), []byte(jar), 0o600))
+	}
+	s.mux.HandleFunc("GET /v1/tenants/shop/artifacts/{digest}", func(w http.ResponseWriter, r *http.Request) {
+		_ = json.NewEncoder(w).Encode(apiclient.Artifact{Digest: r.PathValue("digest"), Bytes: 3})
+	})
+	var put apiclient.JobBody
+	s.mux.HandleFunc("PUT /v1/tenants/shop/jobs/orders", func(w http.ResponseWriter, r *http.Request) {
+		_ = json.NewDecoder(r.Body).Decode(&put)
+		w.WriteHeader(http.StatusCreated)
+		_ = json.NewEncoder(w).Encode(apiclient.Job{Tenant: "shop", Name: "orders", Revision: apiclient.Revision{Number: 1}})
+	})
+	s.json("PUT /v1/tenants/shop/profiles/big", http.StatusOK, apiclient.Profile{Name: "big"})
+	code, _, errors := sluice(t, "apply", "-f", file)
+	require.Equal(t, exitOK, code, errors)
+	sum := sha256.Sum256([]byte("kafka.jar"))
+	require.Equal(t, []string{"sha256:" + hex.EncodeToString(sum[:]), digestD}, put.Spec.Dependencies)
 }
 
 func TestManifestsAreStrict(t *testing.T) {

@@ -135,9 +135,16 @@ func fromAPI(spec apiclient.Spec) job.Spec {
 	for _, s := range spec.Secrets {
 		secrets = append(secrets, job.Secret{Name: s.Name, MountPath: s.MountPath, Env: s.Env, Key: s.Key})
 	}
+	var kafka *job.Kafka
+	if len(spec.Kafka.Brokers) > 0 {
+		kafka = &job.Kafka{Brokers: spec.Kafka.Brokers, TransactionTimeoutMS: spec.Kafka.TransactionTimeoutMs}
+	}
 	return job.Spec{
+		Kafka:  kafka,
 		Engine: job.Engine{Name: spec.Engine.Name, Version: spec.Engine.Version}, Artifact: spec.Artifact,
-		EntryClass: spec.EntryClass, Arguments: spec.Arguments, Options: spec.Options, Secrets: secrets,
+		EntryClass: spec.EntryClass, Dependencies: spec.Dependencies,
+		Arguments: spec.Arguments, Options: spec.Options,
+		Secrets: secrets,
 	}
 }
 

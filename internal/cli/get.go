@@ -205,6 +205,9 @@ func (a *app) getRevision(ctx context.Context, q query) error {
 		{"revision", strconv.Itoa(r.Number)}, {"digest", r.Digest}, {"engine", r.Spec.Engine.Name + " " + r.Spec.Engine.Version},
 		{"artifact", r.Spec.Artifact}, {"entry class", r.Spec.EntryClass}, {"created", when(r.CreatedAt) + " by " + r.CreatedBy},
 	}
+	for _, dependency := range r.Spec.Dependencies {
+		rows = append(rows, []string{"dependency", dependency})
+	}
 	for _, argument := range r.Spec.Arguments {
 		rows = append(rows, []string{"argument", argument})
 	}

@@ -198,6 +198,10 @@ func (a *app) printPlan(name string, p apiclient.Plan, command string) {
 	}
 	line("needs", needs(p))
 	line("restore", p.Restore)
+	if t := p.Transactions; t.TimeoutMs > 0 {
+		line("kafka", fmt.Sprintf("transactions are kept for %s after the stop (the brokers' maximum: %s)", took(t.TimeoutMs), took(t.BrokerMaxMs)))
+		line("warning", t.Warning)
+	}
 	line("steps", strings.Join(p.Steps, ", "))
 	line("digest", p.Digest)
 	_, _ = fmt.Fprintf(out, "to do just this: %s\n", clean(command))

@@ -105,6 +105,9 @@ func printEnd(w io.Writer, o apiclient.Operation) {
 		}
 		_, _ = fmt.Fprintf(w, "  rolled back to %s (%s)\n", orDash(clean(p.Rollback.RestorePath)), exact)
 	}
+	if p.TransactionsExpireAt != "" {
+		_, _ = fmt.Fprintf(w, "  kafka      transactions expire at %s: the job must run again before that\n", clean(p.TransactionsExpireAt))
+	}
 	if p.DowntimeMs > 0 {
 		_, _ = fmt.Fprintf(w, "  downtime   %s\n", took(p.DowntimeMs))
 	}

@@ -110,6 +110,11 @@ func (h HDFS) FS() string {
 	return "hdfs://" + h.NameNodes[0]
 }
 
+// Kafka is that of the site.
+type Kafka struct {
+	Brokers []string `koanf:"brokers"` // host:port, those that revisions may name; [] for none
+}
+
 // API configures sluice-api.
 type API struct {
 	Listen        string        `koanf:"listen"`        // host:port of the API
@@ -146,6 +151,7 @@ type Worker struct {
 	Database            Database `koanf:"database"`
 	Temporal            Temporal `koanf:"temporal"`
 	HDFS                HDFS     `koanf:"hdfs"`
+	Kafka               Kafka    `koanf:"kafka"`
 	Tenants             []Tenant `koanf:"tenants"`
 	Engines             []Engine `koanf:"engines"`
 }

@@ -26,6 +26,13 @@ func Changes(before, after Spec) []Change {
 	add("engine", named(before.Engine), named(after.Engine))
 	add("artifact", before.Artifact, after.Artifact)
 	add("entryClass", before.EntryClass, after.EntryClass)
+	for i := range max(len(before.Dependencies), len(after.Dependencies)) { // their order counts
+		add("dependencies."+strconv.Itoa(i), at(before.Dependencies, i), at(after.Dependencies, i))
+	}
+	brokersWere, timeoutWas := before.Kafka.shown()
+	brokersAre, timeoutIs := after.Kafka.shown()
+	add("kafka.brokers", brokersWere, brokersAre)
+	add("kafka.transactionTimeoutMs", timeoutWas, timeoutIs)
 	add("arguments", commandLine(before.Arguments), commandLine(after.Arguments))
 	add("secrets", secretLines(before.Secrets), secretLines(after.Secrets))
 	for _, name := range union(before.Options, after.Options) {
@@ -38,6 +45,14 @@ func Changes(before, after Spec) []Change {
 		}
 	}
 	return all
+}
+
+// at is "" behind the list's end.
+func at(list []string, i int) string {
+	if i < len(list) {
+		return list[i]
+	}
+	return ""
 }
 
 // named is "flink 1.20.5"; "" for no engine.

@@ -12,15 +12,17 @@ import (
 func TestChangesAreListedByField(t *testing.T) {
 	before := job.Spec{
 		Engine: job.Engine{Name: "flink", Version: "1.20.5"}, Artifact: "sha256:old", EntryClass: "a.B",
-		Arguments: []string{"--a", "1"}, Options: map[string]string{"gone": "1", "kept": "2", "turned": "3"},
+		Dependencies: []string{"sha256:1", "sha256:2"}, Arguments: []string{"--a", "1"}, Options: map[string]string{"gone": "1", "kept": "2", "turned": "3"},
 	}
 	after := job.Spec{
 		Engine: job.Engine{Name: "flink", Version: "2.3.0"}, Artifact: "sha256:new", EntryClass: "a.B",
-		Arguments: []string{"--a", "1 2"}, Options: map[string]string{"kept": "2", "turned": "4", "empty": ""},
+		Dependencies: []string{"sha256:1", "sha256:3", "sha256:4"}, Arguments: []string{"--a", "1 2"}, Options: map[string]string{"kept": "2", "turned": "4", "empty": ""},
 	}
 	require.Equal(t, []job.Change{
 		{Field: "engine", From: "flink 1.20.5", To: "flink 2.3.0"},
 		{Field: "artifact", From: "sha256:old", To: "sha256:new"},
+		{Field: "dependencies.1", From: "sha256:2", To: "sha256:3"},
+		{Field: "dependencies.2", To: "sha256:4"},
 		{Field: "arguments", From: "--a 1", To: `--a "1 2"`},
 		{Field: "options.empty", To: `""`},
 		{Field: "options.gone", From: "1"},
@@ -36,6 +38,7 @@ func TestSpecsThatDifferNeverLookTheSame(t *testing.T) {
 		"an empty argument":    {{Arguments: []string{"a", ""}}, {Arguments: []string{"a"}}},
 		"only an empty one":    {{Arguments: []string{""}}, {}},
 		"a quoted one":         {{Arguments: []string{""}}, {Arguments: []string{`""`}}},
+		"other order":          {{Dependencies: []string{"sha256:1", "sha256:2"}}, {Dependencies: []string{"sha256:2", "sha256:1"}}},
 		"an empty option":      {{Options: map[string]string{"a": ""}}, {}},
 	} {
 		require.NotEqual(t, pair[0].Digest(), pair[1].Digest(), name)

@@ -11,12 +11,16 @@ import (
 // Spec is the declarative body of a revision: all that decides how a job runs,
 // apart from its size (the profile).
 type Spec struct {
-	Engine     Engine            `json:"engine"`
-	Artifact   string            `json:"artifact"`            // "sha256:<hex>", the job's jar
-	EntryClass string            `json:"entryClass"`          // fully qualified main class
-	Arguments  []string          `json:"arguments,omitempty"` // passed to main as they are
-	Options    map[string]string `json:"options,omitempty"`   // Flink options; those the platform owns are refused
-	Secrets    []Secret          `json:"secrets,omitempty"`   // by reference: values never come here
+	Engine     Engine `json:"engine"`
+	Artifact   string `json:"artifact"`   // "sha256:<hex>", the job's jar
+	EntryClass string `json:"entryClass"` // fully qualified main class
+	// Dependencies are further artifacts for the job's class path, searched in this
+	// order: connectors, formats, UDFs.
+	Dependencies []string          `json:"dependencies,omitempty"` // "sha256:<hex>"
+	Kafka        *Kafka            `json:"kafka,omitempty"`        // nil: no transactions of Kafka's
+	Arguments    []string          `json:"arguments,omitempty"`    // passed to main as they are
+	Options      map[string]string `json:"options,omitempty"`      // Flink options; those the platform owns are refused
+	Secrets      []Secret          `json:"secrets,omitempty"`      // by reference: values never come here
 }
 
 // Engine names an engine version, never an image.
@@ -71,6 +75,9 @@ func digestOf(v any) string {
 	sum := sha256.Sum256(data)
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
+
+// Artifacts are all files of the tenant's that the spec names, the job's jar first.
+func (s Spec) Artifacts() []string { return append([]string{s.Artifact}, s.Dependencies...) }
 
 // CPUMillis is the profile's cpu in thousandths of a core; unreadable
 // quantities count as 0 (validation refuses them).

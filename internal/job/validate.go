@@ -18,6 +18,7 @@ import (
 // below 512 KiB.
 const (
 	MaxArguments      = 200
+	MaxDependencies   = 50
 	MaxArgumentLength = 4096 // bytes
 	MaxOptions        = 200
 	MaxOptionLength   = 4096 // bytes
@@ -46,7 +47,9 @@ func (s Spec) Validate(at string, engines []Engine) []failure.Field {
 	if len(s.EntryClass) > 500 || !className.MatchString(s.EntryClass) {
 		v.add("/entryClass", "is not the fully qualified name of a Java class", "for example com.example.orders.Main")
 	}
-	v.arguments(s.Arguments)
+	v.dependencies(s)
+	v.kafka(s.Kafka)
+	v.arguments(s)
 	v.options(s.Options)
 	v.secrets(s.Secrets)
 	if size := s.size(); size > MaxBodyLength {
@@ -120,7 +123,25 @@ func (v *fields) engine(engine Engine, engines []Engine) {
 	v.add("/engine", fmt.Sprintf("%s %s is not offered here", engine.Name, engine.Version), "choose one of: "+strings.Join(known, ", "))
 }
 
-func (v *fields) arguments(arguments []string) {
+func (v *fields) dependencies(s Spec) {
+	if len(s.Dependencies) > MaxDependencies {
+		v.add("/dependencies", fmt.Sprintf("has %d entries; at most %d are allowed", len(s.Dependencies), MaxDependencies), "put what belongs together into one jar")
+		return
+	}
+	for i, digest := range s.Dependencies {
+		field := "/dependencies/" + strconv.Itoa(i)
+		if _, err := ParseDigest(digest); err != nil {
+			v.add(field, err.Error(), "push the jar (sluice artifact push) and use the digest that it prints")
+		} else if digest == s.Artifact {
+			v.add(field, "is the job's own jar", "leave it out: it is on the class path")
+		} else if at := slices.Index(s.Dependencies, digest); at < i {
+			v.add(field, fmt.Sprintf("repeats /dependencies/%d", at), "leave it out")
+		}
+	}
+}
+
+func (v *fields) arguments(s Spec) {
+	arguments := s.Arguments
 	if len(arguments) > MaxArguments {
 		v.add("/arguments", fmt.Sprintf("has %d entries; at most %d are allowed", len(arguments), MaxArguments), "")
 		return
@@ -131,6 +152,8 @@ func (v *fields) arguments(arguments []string) {
 			v.add(field, reason, "")
 		} else if looksSecretArgument(argument) || i > 0 && secretFlag(arguments[i-1]) && !strings.HasPrefix(argument, "-") {
 			v.add(field, "looks like a secret", secretNext)
+		} else if reason := s.checkPlaceholders(argument); reason != "" {
+			v.add(field, reason, "")
 		}
 	}
 }

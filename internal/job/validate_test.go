@@ -1,6 +1,7 @@
 package job
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -35,6 +36,10 @@ func TestSpecValidate(t *testing.T) {
 		"no engine":              {func(s *Spec) { s.Engine = Engine{} }, []string{"/spec/engine/name", "/spec/engine/version"}},
 		"digest in capitals":     {func(s *Spec) { s.Artifact = strings.ToUpper(s.Artifact) }, []string{"/spec/artifact"}},
 		"a path as artifact":     {func(s *Spec) { s.Artifact = "../x.jar" }, []string{"/spec/artifact"}},
+		"a dependency's path":    {func(s *Spec) { s.Dependencies = []string{digestNo(1), "./kafka.jar"} }, []string{"/spec/dependencies/1"}},
+		"a dependency twice":     {func(s *Spec) { s.Dependencies = []string{digestNo(1), digestNo(2), digestNo(1)} }, []string{"/spec/dependencies/2"}},
+		"depends on itself":      {func(s *Spec) { s.Dependencies = []string{s.Artifact} }, []string{"/spec/dependencies/0"}},
+		"many dependencies":      {func(s *Spec) { s.Dependencies = make([]string, MaxDependencies+1) }, []string{"/spec/dependencies"}},
 		"no class":               {func(s *Spec) { s.EntryClass = "" }, []string{"/spec/entryClass"}},
 		"class with a dash":      {func(s *Spec) { s.EntryClass = "com.ex-ample.Main" }, []string{"/spec/entryClass"}},
 		"class ends with a dot":  {func(s *Spec) { s.EntryClass = "com.example." }, []string{"/spec/entryClass"}},
@@ -60,6 +65,8 @@ func TestSpecValidate(t *testing.T) {
 	s.Engine.Version = "9.9"
 	require.Empty(t, s.Validate("/spec", nil), "the server knows the engines")
 }
+
+func digestNo(n int) string { return fmt.Sprintf("sha256:%064x", n) }
 
 func manyLong(n int) []string {
 	arguments := make([]string, n)

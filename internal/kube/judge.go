@@ -9,6 +9,7 @@ import (
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
 
+	"sluice/internal/agentapi"
 	"sluice/internal/failure"
 	"sluice/internal/job"
 )
@@ -117,7 +118,12 @@ func explainPod(pod *core.Pod, now time.Time, placement time.Duration) (string, 
 		}
 		return pod.Name + " waits for a node", nil
 	}
-	statuses := slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
+	for _, status := range pod.Status.InitContainerStatuses {
+		if line, fatal := explainInit(pod, status, now); line != "" || fatal != nil {
+			return pod.Name + ": " + line, fatal
+		}
+	}
+	statuses := pod.Status.ContainerStatuses
 	for _, status := range statuses {
 		if line, fatal := explainContainer(pod, status, now); line != "" || fatal != nil {
 			return pod.Name + ": " + line, fatal
@@ -127,6 +133,23 @@ func explainPod(pod *core.Pod, now time.Time, placement time.Duration) (string, 
 		return pod.Name + ": " + pod.Status.Reason + " " + pod.Status.Message, nil
 	}
 	return pod.Name + " starts", nil
+}
+
+// explainInit knows that an init container has no port and may say, by its exit
+// code, that another try is useless.
+func explainInit(pod *core.Pod, status core.ContainerStatus, now time.Time) (string, *failure.Error) {
+	for _, end := range []*core.ContainerStateTerminated{status.State.Terminated, status.LastTerminationState.Terminated} {
+		if end != nil && end.ExitCode == agentapi.ExitUseless {
+			message := strings.TrimSpace(end.Message)
+			line := fmt.Sprintf("%s gave up: %s", status.Name, lastLines(message[strings.LastIndex(message, "\n")+1:]))
+			return line, failure.New(failure.Incompatible, "container %s", line).
+				WithNext("push the artifacts of the revision again (sluice artifact push), then start the operation anew")
+		}
+	}
+	if status.State.Running != nil {
+		return status.Name + " is at work", nil
+	}
+	return explainContainer(pod, status, now)
 }
 
 func explainContainer(pod *core.Pod, status core.ContainerStatus, now time.Time) (string, *failure.Error) {

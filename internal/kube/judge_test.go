@@ -67,6 +67,18 @@ func waitingFor(reason, message string) func(*core.Pod) {
 	}
 }
 
+// initContainer is a pod whose engine waits behind it, as a kubelet shows it.
+func initContainer(state core.ContainerState) func(*core.Pod) {
+	return func(p *core.Pod) {
+		waitingFor("PodInitializing", "")(p)
+		p.Status.InitContainerStatuses = []core.ContainerStatus{{Name: "fetch", State: state}}
+	}
+}
+
+func ended(code int32, message string) core.ContainerState {
+	return core.ContainerState{Terminated: &core.ContainerStateTerminated{ExitCode: code, Message: message}}
+}
+
 func crashed(restarts int32) func(*core.Pod) {
 	return func(p *core.Pod) {
 		waitingFor("CrashLoopBackOff", "back-off 10s")(p)
@@ -97,6 +109,9 @@ func TestExplain(t *testing.T) {
 		"pull fails for long": {waitingFor("ImagePullBackOff", "not found"), late, "p1: jobmanager waits: ImagePullBackOff not found", failure.Invalid, "bring the image"},
 		"crashed twice":       {crashed(1), soon, "p1: jobmanager ended 2 times, the last time with exit code 1 (Error): Exception in thread main: no such option", "", ""},
 		"crashes for ever":    {crashed(3), soon, "p1: jobmanager ended 4 times, the last time with exit code 1 (Error): Exception in thread main: no such option", failure.Incompatible, "kubectl -n shop logs p1 --previous"},
+		"fetches":             {initContainer(core.ContainerState{Running: &core.ContainerStateRunning{}}), soon, "p1: fetch is at work", "", ""},
+		"fetch failed once":   {initContainer(ended(1, "no disk")), soon, "p1: fetch ended with exit code 1: no disk", "", ""},
+		"fetch gave up":       {initContainer(ended(65, "{\"msg\":\"fetched\"}\ndigest: sha256:1 is damaged\n")), soon, "p1: fetch gave up: digest: sha256:1 is damaged", failure.Incompatible, "sluice artifact push"},
 		"runs":                {runs, soon, "p1: jobmanager runs, its port isn't open yet", "", ""},
 		"bad configuration":   {waitingFor("CreateContainerConfigError", "configmap not found"), late, "p1: jobmanager waits: CreateContainerConfigError configmap not found", failure.Incompatible, "describe pod p1"},
 		"rejected":            {func(p *core.Pod) { p.Status.Reason, p.Status.Message = "OutOfcpu", "no room" }, soon, "p1: OutOfcpu no room", "", ""},

@@ -59,7 +59,7 @@ func (in Input) FlinkOptions() (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, part := range []map[string]string{in.addressOptions(), in.metricOptions(), doorOptions(), in.safetyOptions(), in.schedulerOptions(), speedOptions, memory} {
+	for _, part := range []map[string]string{in.addressOptions(), in.metricOptions(), doorOptions(), in.safetyOptions(), in.schedulerOptions(), in.dependencyOptions(), speedOptions, memory} {
 		maps.Copy(options, part)
 	}
 	return options, nil

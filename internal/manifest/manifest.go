@@ -66,6 +66,11 @@ func (in Input) Check() error {
 	if in.Platform.Namespace == "" {
 		return errors.New("the platform's own namespace must be set (namespace in the worker's configuration)")
 	}
+	for _, digest := range in.Revision.Spec.Dependencies {
+		if _, err := job.ParseDigest(digest); err != nil {
+			return fmt.Errorf("dependency %q %w", digest, err)
+		}
+	}
 	for role, cpu := range map[string]string{"jobManager": in.Profile.JobManager.CPU, "taskManager": in.Profile.TaskManager.CPU} {
 		if _, err := cores(cpu); err != nil {
 			return fmt.Errorf("profile %s: %s.cpu: %w", in.Profile.Name, role, err)

@@ -4,10 +4,13 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	apps "k8s.io/client-go/applyconfigurations/apps/v1"
+	core "k8s.io/client-go/applyconfigurations/core/v1"
 	"sigs.k8s.io/yaml"
 
 	"sluice/internal/agentapi"
@@ -52,7 +55,7 @@ func TestGolden(t *testing.T) {
 	two.Revision.Spec.Engine.Version = "2.3.0"
 	two.Platform.EngineImage = "sluice/flink:2.3.0"
 	two.Platform.Monitoring = "monitoring"
-	for name, in := range map[string]Input{"generation": sample(), "rocksdb": rocksDB, "flink-2": two} {
+	for name, in := range map[string]Input{"generation": sample(), "rocksdb": rocksDB, "flink-2": two, "dependencies": depending()} {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, in.Check())
 			golden(t, name+".yaml", render(t, in))
@@ -67,6 +70,12 @@ var sampleKeys = Keys{
 		Client: pki.Pair{Certificate: []byte("client"), Key: []byte("client's key")}, Server: []byte("server"),
 	},
 	Agent: pki.Pair{Certificate: []byte("agent"), Key: []byte("agent's key")}, Trust: []byte("authority"),
+}
+
+func depending() Input {
+	in := sample()
+	in.Revision.Spec.Dependencies = []string{"sha256:" + strings.Repeat("0d", 32), "sha256:" + strings.Repeat("1d", 32)}
+	return in
 }
 
 func render(t *testing.T, in Input) string {
@@ -135,8 +144,30 @@ func TestPlatformWinsOverTheRevision(t *testing.T) {
 	require.Equal(t, "5 s", options["execution.checkpointing.interval"])
 }
 
+// What the init container brought is where the class path says, in both roles.
+func TestDependenciesAreWhereFlinkLooks(t *testing.T) {
+	in := depending()
+	options, err := in.FlinkOptions()
+	require.NoError(t, err)
+	require.Equal(t, "file://"+agentapi.DependencyFile(strings.Repeat("0d", 32))+";file://"+agentapi.DependencyFile(strings.Repeat("1d", 32)), options["pipeline.classpaths"])
+	jobManager, err := in.JobManagerDeployment("u")
+	require.NoError(t, err)
+	taskManager, err := in.TaskManagerDeployment("u")
+	require.NoError(t, err)
+	for _, d := range []*apps.DeploymentApplyConfiguration{jobManager, taskManager} {
+		pod := d.Spec.Template.Spec
+		mounted := func(c core.ContainerApplyConfiguration) bool {
+			return slices.ContainsFunc(c.VolumeMounts, func(m core.VolumeMountApplyConfiguration) bool {
+				return *m.Name == "dependencies" && *m.MountPath == agentapi.DependenciesPath
+			})
+		}
+		require.True(t, mounted(pod.InitContainers[0]), *d.Name)
+		require.True(t, mounted(pod.Containers[0]), *d.Name)
+	}
+}
+
 func TestPodsThatRunUserCode(t *testing.T) {
-	in := sample()
+	in := depending()
 	jobManager, err := in.JobManagerDeployment("u")
 	require.NoError(t, err)
 	taskManager, err := in.TaskManagerDeployment("u")

@@ -107,7 +107,9 @@ func pod(user int64) *core.PodSpecApplyConfiguration {
 }
 
 func (in Input) flinkPod(role Role, container *core.ContainerApplyConfiguration) *core.PodSpecApplyConfiguration {
-	spec := pod(flinkUser).
+	spec := pod(flinkUser)
+	in.addDependencies(spec, container) // before the pod takes a copy of the container
+	spec.
 		WithAutomountServiceAccountToken(false). // it runs user code
 		WithTerminationGracePeriodSeconds(2).    // nothing to save: state is in the snapshot by now or lost anyway
 		WithVolumes(in.configVolume("config", flinkFile, log4jFile), in.keysOf(role), emptyDirectory("tmp")).

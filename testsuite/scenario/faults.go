@@ -10,10 +10,13 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"sluice/internal/agentapi"
 	"sluice/internal/job"
@@ -91,6 +94,43 @@ func (w *World) Restarts(generation int, component string) int32 {
 		}
 	}
 	return restarts
+}
+
+// Image is what a role of a generation runs.
+func (w *World) Image(generation int, component string) string {
+	w.T.Helper()
+	pods := w.pods(generation, component)
+	require.NotEmpty(w.T, pods)
+	return pods[0].Spec.Containers[0].Image
+}
+
+// Replace deletes a role's pods, as a drained node would, and waits for others.
+func (w *World) Replace(generation int, component string) {
+	w.T.Helper()
+	gone := map[types.UID]bool{}
+	for _, pod := range w.pods(generation, component) {
+		gone[pod.UID] = true
+		require.NoError(w.T, w.Kube.CoreV1().Pods(w.Tenant).Delete(context.Background(), pod.Name, meta.DeleteOptions{}))
+	}
+	w.Until("other pods that are ready", time.Minute, func() bool {
+		ready := 0
+		for _, pod := range w.pods(generation, component) {
+			if !gone[pod.UID] && slices.ContainsFunc(pod.Status.Conditions, func(c core.PodCondition) bool {
+				return c.Type == core.PodReady && c.Status == core.ConditionTrue
+			}) {
+				ready++
+			}
+		}
+		return ready == len(gone)
+	})
+	w.Say("the %s of generation %d came again", component, generation)
+}
+
+func (w *World) pods(generation int, component string) []core.Pod {
+	w.T.Helper()
+	pods, err := w.Kube.CoreV1().Pods(w.Tenant).List(context.Background(), meta.ListOptions{LabelSelector: w.Selector(generation, component)})
+	require.NoError(w.T, err)
+	return pods.Items
 }
 
 // AgentSize is what the agent of a generation takes on disk and in memory, in MB.

@@ -7,7 +7,9 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/stretchr/testify/require"
 
@@ -26,6 +28,10 @@ type Version struct {
 	// Interval between checkpoints; "": 2 s.
 	Interval string
 	Secrets  []job.Secret
+	Entry    string   // main class; "": the counter's
+	Depends  []string // dependencies: file names of built jars, or digests
+	Args     []string // instead of the counter's
+	Kafka    *job.Kafka
 }
 
 // The two versions that stories upgrade between.
@@ -140,9 +146,24 @@ func (w *World) Spec(v Version, artifact string) job.Spec {
 	options := map[string]string{"execution.checkpointing.interval": interval}
 	maps.Copy(options, v.Options)
 	hdfs := w.URI("")
+	entry := v.Entry
+	if entry == "" {
+		entry = "io.sluice.jobs.Counter"
+	}
+	var dependencies []string
+	for _, dependency := range v.Depends {
+		if !strings.HasPrefix(dependency, "sha256:") {
+			dependency = w.Push(dependency)
+		}
+		dependencies = append(dependencies, dependency)
+	}
+	arguments := v.Args
+	if arguments == nil {
+		arguments = []string{"--output", hdfs + w.Output(), "--trace", hdfs + w.Trace(), "--rate", strconv.Itoa(rate)}
+	}
 	return job.Spec{
-		Engine: engine, Artifact: artifact, EntryClass: "io.sluice.jobs.Counter",
-		Arguments: append([]string{"--output", hdfs + w.Output(), "--trace", hdfs + w.Trace(), "--rate", strconv.Itoa(rate)}, v.Extra...),
+		Engine: engine, Artifact: artifact, EntryClass: entry, Dependencies: dependencies, Kafka: v.Kafka,
+		Arguments: append(slices.Clone(arguments), v.Extra...),
 		Options:   options,
 		Secrets:   v.Secrets,
 	}

@@ -205,13 +205,17 @@ func (w *World) Want(status int, method, path string, body, into any, header ...
 	return a
 }
 
-// Jar is the path of a built test jar.
+// Jar is the path of a built jar: of the jobs, or "module/file".
 func (w *World) Jar(name string) string {
 	top := os.Getenv("SLUICE_TOP")
 	if top == "" {
 		top = "../.."
 	}
-	return filepath.Join(top, "java", "jobs", "target", name)
+	module, file, ok := strings.Cut(name, "/")
+	if !ok {
+		module, file = "jobs", name
+	}
+	return filepath.Join(top, "java", module, "target", file)
 }
 
 // UID is the job's uid, from the api.

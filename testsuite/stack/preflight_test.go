@@ -110,7 +110,7 @@ func (m *machine) run(args ...string) (string, error) {
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
 		switch name {
-		case "KUBECONFIG", "TEMPORAL_ADDRESS", "SLUICE_DATABASE_DSN", "SLUICE_HDFS":
+		case "KUBECONFIG", "TEMPORAL_ADDRESS", "SLUICE_DATABASE_DSN", "SLUICE_HDFS", "SLUICE_KAFKA":
 		default:
 			cmd.Env = append(cmd.Env, kv)
 		}

@@ -27,7 +27,7 @@ func stack(t *testing.T, state string, args ...string) (string, error) {
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
 		switch name {
-		case "KUBECONFIG", "TEMPORAL_ADDRESS", "SLUICE_DATABASE_DSN", "SLUICE_HDFS", "SLUICE_STATE":
+		case "KUBECONFIG", "TEMPORAL_ADDRESS", "SLUICE_DATABASE_DSN", "SLUICE_HDFS", "SLUICE_KAFKA", "SLUICE_STATE":
 		default:
 			cmd.Env = append(cmd.Env, kv)
 		}
@@ -83,7 +83,7 @@ func TestUpAndDown(t *testing.T) {
 	applyPod(t, state)
 
 	// A killed server is seen, and up starts it alone.
-	for _, name := range []string{"mariadb", "prometheus"} {
+	for _, name := range []string{"mariadb", "kafka", "prometheus"} {
 		kill(t, filepath.Join(state, "run", name+".pid"))
 		if out, err := stack(t, state, "status"); err == nil || !regexp.MustCompile(name+` +down`).MatchString(out) {
 			t.Errorf("status doesn't show the dead server: %v\n%s", err, out)
@@ -144,7 +144,7 @@ func assertAddresses(t *testing.T, before, during snapshot) {
 func assertEnv(t *testing.T, state string) {
 	t.Helper()
 	out := mustStack(t, state, "env")
-	for _, want := range []string{"KUBECONFIG=" + state, "TEMPORAL_ADDRESS=10.244.0.1:7233", "SLUICE_DATABASE_DSN=sluice:", "SLUICE_HDFS=10.244.0.1:9000", "SLUICE_PROMETHEUS=http://127.0.0.1:9090", "SLUICE_AUDIT_LOG=" + state} {
+	for _, want := range []string{"KUBECONFIG=" + state, "TEMPORAL_ADDRESS=10.244.0.1:7233", "SLUICE_DATABASE_DSN=sluice:", "SLUICE_HDFS=10.244.0.1:9000", "SLUICE_KAFKA=10.244.0.1:9092", "SLUICE_PROMETHEUS=http://127.0.0.1:9090", "SLUICE_AUDIT_LOG=" + state} {
 		if !strings.Contains(out, "export "+want) {
 			t.Errorf("env lacks %q", want)
 		}

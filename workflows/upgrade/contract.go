@@ -96,25 +96,28 @@ type PlanInput struct {
 
 // Progress is all that people and the api see of an operation, also its result.
 type Progress struct {
-	Operation  string         `json:"operation"`
-	Job        job.Ref        `json:"job"`
-	Kind       job.Kind       `json:"kind"`
-	Phase      job.Phase      `json:"phase"`
-	Revision   int            `json:"revision,omitempty"`
-	Profile    string         `json:"profile,omitempty"`
-	Generation int            `json:"generation,omitempty"`
-	Epoch      int64          `json:"epoch,omitempty"`
-	FlinkJobID string         `json:"flinkJobId,omitempty"`
-	WaitingFor string         `json:"waitingFor,omitempty"`
-	Since      string         `json:"since,omitempty"` // RFC 3339, start of the wait
-	Plan       *Plan          `json:"plan,omitempty"`
-	Steps      []Step         `json:"steps,omitempty"`
-	Savepoint  string         `json:"savepoint,omitempty"`
-	DowntimeMS int64          `json:"downtimeMs,omitempty"` // stop sent → every vertex RUNNING again
-	Evidence   []string       `json:"evidence,omitempty"`
-	Rollback   *Rollback      `json:"rollback,omitempty"`
-	Options    []Option       `json:"options,omitempty"` // while it waits
-	Failure    *failure.Error `json:"failure,omitempty"`
+	Operation  string    `json:"operation"`
+	Job        job.Ref   `json:"job"`
+	Kind       job.Kind  `json:"kind"`
+	Phase      job.Phase `json:"phase"`
+	Revision   int       `json:"revision,omitempty"`
+	Profile    string    `json:"profile,omitempty"`
+	Generation int       `json:"generation,omitempty"`
+	Epoch      int64     `json:"epoch,omitempty"`
+	FlinkJobID string    `json:"flinkJobId,omitempty"`
+	WaitingFor string    `json:"waitingFor,omitempty"`
+	Since      string    `json:"since,omitempty"` // RFC 3339, start of the wait
+	Plan       *Plan     `json:"plan,omitempty"`
+	Steps      []Step    `json:"steps,omitempty"`
+	Savepoint  string    `json:"savepoint,omitempty"`
+	// TransactionsExpireAt: while the job is stopped, when Kafka gives up what the
+	// snapshot prepared; RFC 3339.
+	TransactionsExpireAt string         `json:"transactionsExpireAt,omitempty"`
+	DowntimeMS           int64          `json:"downtimeMs,omitempty"` // stop sent → every vertex RUNNING again
+	Evidence             []string       `json:"evidence,omitempty"`
+	Rollback             *Rollback      `json:"rollback,omitempty"`
+	Options              []Option       `json:"options,omitempty"` // while it waits
+	Failure              *failure.Error `json:"failure,omitempty"`
 	// DecideBy is when Default is taken if nobody decides, RFC 3339; "": never.
 	DecideBy string `json:"decideBy,omitempty"`
 	Default  string `json:"default,omitempty"`
@@ -141,20 +144,21 @@ type Step struct {
 // Plan is what the operation would do; its first part is made before any
 // effect, Vertices and State after the new cluster is prepared.
 type Plan struct {
-	Digest      string            `json:"digest"` // sha256 of the first part
-	Kind        job.Kind          `json:"kind"`
-	Strategy    job.Strategy      `json:"strategy,omitempty"`
-	Why         string            `json:"why,omitempty"` // this strategy
-	From        *Side             `json:"from,omitempty"`
-	To          *Side             `json:"to,omitempty"`
-	Restore     string            `json:"restore,omitempty"`     // path, "savepoint taken by this operation" or "stateless"
-	NoSavepoint bool              `json:"noSavepoint,omitempty"` // none is tried: the job isn't RUNNING
-	RestorePath string            `json:"restorePath,omitempty"`
-	Changes     []Change          `json:"changes,omitempty"`
-	Delta       Delta             `json:"delta"`
-	Steps       []string          `json:"steps"`
-	Vertices    []agentapi.Vertex `json:"vertices,omitempty"`
-	State       *StateComparison  `json:"state,omitempty"`
+	Digest       string            `json:"digest"` // sha256 of the first part
+	Kind         job.Kind          `json:"kind"`
+	Strategy     job.Strategy      `json:"strategy,omitempty"`
+	Why          string            `json:"why,omitempty"` // this strategy
+	From         *Side             `json:"from,omitempty"`
+	To           *Side             `json:"to,omitempty"`
+	Restore      string            `json:"restore,omitempty"`     // path, "savepoint taken by this operation" or "stateless"
+	NoSavepoint  bool              `json:"noSavepoint,omitempty"` // none is tried: the job isn't RUNNING
+	RestorePath  string            `json:"restorePath,omitempty"`
+	Changes      []Change          `json:"changes,omitempty"`
+	Delta        Delta             `json:"delta"`
+	Steps        []string          `json:"steps"`
+	Transactions *Transactions     `json:"transactions,omitempty"` // of a job that writes to Kafka
+	Vertices     []agentapi.Vertex `json:"vertices,omitempty"`
+	State        *StateComparison  `json:"state,omitempty"`
 }
 
 // Side is one end of a change.

@@ -27,7 +27,8 @@ type Facts struct {
 	Snapshots  []job.Snapshot  // of the ledger, newest first
 	Checkpoint activities.FindSnapshotOut
 	Directory  activities.JobDirectoryOut
-	Foreign    activities.ForeignOut // where the request names one
+	Foreign    activities.ForeignOut      // where the request names one
+	Kafka      *activities.KafkaLimitsOut // nil: the revision names no Kafka
 }
 
 // plan gathers the facts, decides and keeps the decision. It has no effects.
@@ -102,11 +103,12 @@ func (r *run) gather(ctx workflow.Context) (Facts, error) {
 	}
 	snapshots := flow.Go(ctx, job.FlowQueue, activities.Snapshots, activities.SnapshotsIn{JobUID: r.target.Identity.UID}, "read the ledger")
 	checked := activities.CheckArtifactsIn{Tenant: r.target.Identity.Tenant}
-	if r.changes() { // what runs needs its artifact no more
-		checked.Digests = []string{r.target.Revision.Spec.Artifact}
+	if r.changes() { // what runs on is in its pods already
+		checked.Digests = r.target.Revision.Spec.Artifacts()
 	}
 	artifacts := flow.Go(ctx, r.queue, activities.CheckArtifacts, checked, "the artifacts are on HDFS")
 	directory := flow.Go(ctx, r.queue, activities.InspectJobDirectory, activities.JobDirectoryIn{UID: r.target.Identity.UID}, "is the job's directory empty?")
+	limits := r.askKafka(ctx)
 	if facts.Lease, err = flow.Do(ctx, r.queue, activities.ReadLease, r.leaseIn(), "read the Lease"); err != nil {
 		return facts, err
 	}
@@ -126,6 +128,9 @@ func (r *run) gather(ctx workflow.Context) (Facts, error) {
 		}
 	}
 	if facts.Directory, err = directory.Get(ctx); err != nil {
+		return facts, err
+	}
+	if facts.Kafka, err = limits(); err != nil {
 		return facts, err
 	}
 	ledger, err := snapshots.Get(ctx)
@@ -195,6 +200,9 @@ func Decide(f Facts) (Plan, error) {
 		err = failure.New(failure.Invalid, "kind %q is not known", f.Request.Kind)
 	}
 	if err != nil {
+		return Plan{}, err
+	}
+	if plan.Transactions, err = transactions(f); err != nil {
 		return Plan{}, err
 	}
 	if plan.To != nil && plan.Strategy != job.InPlace {

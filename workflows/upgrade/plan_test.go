@@ -222,3 +222,13 @@ func TestRestore(t *testing.T) {
 		})
 	}
 }
+
+// Flink's pods wait for every dependency: one that isn't there must be known
+// before any are made.
+func TestDependenciesAreCheckedInThePlan(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.facts.Target.Revision.Spec.Dependencies = []string{"sha256:connector", "sha256:format"}
+	w.run()
+	require.Equal(t, job.Committed, w.progress(t).Phase)
+	require.Equal(t, []string{w.facts.Target.Revision.Spec.Artifact, "sha256:connector", "sha256:format"}, w.checked)
+}

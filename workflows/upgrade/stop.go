@@ -68,6 +68,7 @@ type stopped struct {
 func (r *run) stop(ctx workflow.Context) (stopped, error) {
 	r.enter(ctx, job.Stopping)
 	r.stoppedAt = workflow.Now(ctx).UnixMilli()
+	r.progress.TransactionsExpireAt = expiry(r.target.CurrentSpec, r.stoppedAt)
 	if r.progress.Plan.NoSavepoint {
 		return r.stopWithoutSavepoint(ctx)
 	}
@@ -76,6 +77,7 @@ func (r *run) stop(ctx workflow.Context) (stopped, error) {
 		return stopped{}, err
 	}
 	if v == runsOn {
+		r.progress.TransactionsExpireAt = ""
 		if r.in.Request.WithoutSavepoint {
 			return r.stopWithoutSavepoint(ctx)
 		}

@@ -174,6 +174,7 @@ func (r *run) running(ctx workflow.Context) (agentapi.Traces, error) {
 		}
 		if r.stoppedAt > 0 {
 			r.progress.DowntimeMS = out.RunningAt - r.stoppedAt
+			r.progress.TransactionsExpireAt = "" // committed by what runs
 		}
 		restored := out.RestoredPath
 		if restored == "" {

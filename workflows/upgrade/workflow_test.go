@@ -44,6 +44,7 @@ type world struct {
 	submits  []activities.AgentIn
 	finished activities.FinishIn
 	updates  int
+	checked  []string // artifacts
 	onCall   func(activity string)
 	failedAs lease.Outcome // what AwaitRunning's JobFailed leaves on the Lease
 	ends     []activities.ContainerEnd
@@ -263,7 +264,10 @@ func (w *world) agent() {
 }
 
 func (w *world) hdfs() {
-	on(w, activities.CheckArtifacts, func(activities.CheckArtifactsIn) (activities.None, error) { return activities.None{}, nil })
+	on(w, activities.CheckArtifacts, func(in activities.CheckArtifactsIn) (activities.None, error) {
+		w.checked = in.Digests
+		return activities.None{}, nil
+	})
 	on(w, activities.MakeJobDirectories, func(activities.JobDirectoryIn) (activities.None, error) { return activities.None{}, nil })
 	on(w, activities.InspectJobDirectory, func(activities.JobDirectoryIn) (activities.JobDirectoryOut, error) {
 		return w.facts.Directory, nil

@@ -176,6 +176,15 @@ type JobState struct {
 	Withdrawn int `json:"withdrawn,omitempty,omitzero"`
 }
 
+// Kafka Of a job whose sinks write to Kafka in transactions
+type Kafka struct {
+	// Brokers host:port, of those that the site's configuration names
+	Brokers []string `json:"brokers"`
+
+	// TransactionTimeoutMs transaction.timeout.ms of the sinks; the plan compares it with the brokers' maximum
+	TransactionTimeoutMs int64 `json:"transactionTimeoutMs"`
+}
+
 // Operation defines model for Operation.
 type Operation struct {
 	CreatedAt time.Time `json:"createdAt"`
@@ -299,7 +308,10 @@ type Plan struct {
 	Steps    []string        `json:"steps"`
 	Strategy string          `json:"strategy,omitempty,omitzero"`
 	To       Side            `json:"to,omitempty,omitzero"`
-	Vertices []Vertex        `json:"vertices,omitempty,omitzero"`
+
+	// Transactions Of a revision that writes to Kafka in transactions
+	Transactions Transactions `json:"transactions,omitempty,omitzero"`
+	Vertices     []Vertex     `json:"vertices,omitempty,omitzero"`
 
 	// Why this strategy
 	Why string `json:"why,omitempty,omitzero"`
@@ -440,6 +452,9 @@ type Progress struct {
 	// SupersededBy The operation that took this one's place
 	SupersededBy string `json:"supersededBy,omitempty,omitzero"`
 
+	// TransactionsExpireAt While the job is stopped: when Kafka gives up what the snapshot prepared
+	TransactionsExpireAt string `json:"transactionsExpireAt,omitempty,omitzero"`
+
 	// Version Goes up with every change
 	Version    int64  `json:"version"`
 	WaitingFor string `json:"waitingFor,omitempty,omitzero"`
@@ -550,15 +565,21 @@ type SnapshotList struct {
 
 // Spec defines model for Spec.
 type Spec struct {
-	// Arguments Passed to main as they are; no secrets
+	// Arguments Passed to main; ${job.uid}, ${kafka.brokers} and ${kafka.transactionTimeoutMs} are filled in; no secrets
 	Arguments []string `json:"arguments,omitempty,omitzero"`
 
 	// Artifact The job's jar, sha256:<64 hex>
 	Artifact string `json:"artifact"`
-	Engine   Engine `json:"engine"`
+
+	// Dependencies Further artifacts on the job's class path, in this order, sha256:<64 hex>
+	Dependencies []string `json:"dependencies,omitempty,omitzero"`
+	Engine       Engine   `json:"engine"`
 
 	// EntryClass Fully qualified main class
 	EntryClass string `json:"entryClass"`
+
+	// Kafka Of a job whose sinks write to Kafka in transactions
+	Kafka Kafka `json:"kafka,omitempty,omitzero"`
 
 	// Options Flink options; those that the platform owns are refused
 	Options map[string]string `json:"options,omitempty,omitzero"`
@@ -618,6 +639,14 @@ type TaskManager struct {
 
 	// Slots Of each TaskManager
 	Slots int `json:"slots"`
+}
+
+// Transactions Of a revision that writes to Kafka in transactions
+type Transactions struct {
+	// BrokerMaxMs transaction.max.timeout.ms
+	BrokerMaxMs int64  `json:"brokerMaxMs"`
+	TimeoutMs   int64  `json:"timeoutMs"`
+	Warning     string `json:"warning,omitempty,omitzero"`
 }
 
 // Version defines model for Version.

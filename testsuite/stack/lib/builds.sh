@@ -55,6 +55,15 @@ hadoop_make() {
 }
 download_hadoop() { cached download hadoop "$HADOOP_VERSION-${HADOOP_JARS_SHA256:0:12}" hadoop_make; }
 
+kafka_lib() { printf '%s/lib' "$(cache_path download kafka "$KAFKA_VERSION-${KAFKA_JARS_SHA256:0:12}")"; }
+kafka_make() {
+  cp "$STACK_DIR/kafka/pom.xml" "$1/pom.xml"
+  mvn -q -B -f "$1/pom.xml" -Dkafka.version="$KAFKA_VERSION" dependency:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory="$1/lib"
+  jars_verify "$1/lib" "$KAFKA_JARS_SHA256" KAFKA_JARS_SHA256
+}
+download_kafka() { cached download kafka "$KAFKA_VERSION-${KAFKA_JARS_SHA256:0:12}" kafka_make; }
+
 hadoop_client_lib() { cache_path download hadoop-client "$HADOOP_CLIENT_VERSION-${HADOOP_CLIENT_JARS_SHA256:0:12}"; }
 hadoop_client_make() {
   local part

@@ -15,6 +15,7 @@ stack_down() { # [--purge]
   # wait for their clients; their stores don't mind an abrupt end (etcd's own is orderly, SQLite has its log).
   for name in kubelet kube-apiserver kube-scheduler kube-controller-manager kube-proxy coredns prometheus prometheus-targets temporal-door temporal; do stop "$name" 2 & done
   stop mariadb 15 &
+  stop kafka 10 &
   for name in "$RUN"/hdfs-*.pid; do [ ! -e "$name" ] || stop "$(basename "$name" .pid)" 5 & done
   wait
   say "ending containers, mounts and the pod network"

@@ -28,6 +28,7 @@ stack_ports() {
     say "$HDFS_PORT $HOST hdfs-$HDFS_NAME-namenode"; say "$(( HDFS_PORT + 1 )) 127.0.0.1 hdfs-$HDFS_NAME-namenode"
     say "$(( HDFS_PORT + 2 )) $HOST hdfs-$HDFS_NAME-datanode"; say "$(( HDFS_PORT + 3 )) 127.0.0.1 hdfs-$HDFS_NAME-datanode"; say "$(( HDFS_PORT + 4 )) $HOST hdfs-$HDFS_NAME-datanode"
   fi
+  if ours kafka; then say "$KAFKA_PORT $HOST kafka"; say "$(( KAFKA_PORT + 1 )) 127.0.0.1 kafka"; fi
 }
 
 refuse() { REFUSALS+=("$1"); }

@@ -13,6 +13,7 @@ components() { # name<TAB>address, one a line, in the order of starting
     printf '%s\t%s\n' "hdfs-$HDFS_NAME-namenode" "$HOST:$HDFS_PORT, http://127.0.0.1:$(( HDFS_PORT + 1 ))" \
       "hdfs-$HDFS_NAME-datanode" "$HOST:$(( HDFS_PORT + 2 ))"
   fi
+  if ours kafka; then printf '%s\t%s\n' kafka "$HOST:$KAFKA_PORT"; fi
 }
 component_names() { components | cut -f1 | tr '\n' ' '; }
 
@@ -80,6 +81,10 @@ stack_up() {
     task hadoop-download packages "$offline_hint" download_hadoop
     task hdfs "hadoop-download network" "see $LOG/hdfs-$HDFS_NAME-namenode.log; 'stack down --purge' forgets broken files" hdfs_up "$HDFS_NAME" "$HDFS_PORT"
   fi
+  if ours kafka; then
+    task kafka-download packages "$offline_hint" download_kafka
+    task kafka "kafka-download network" "see $LOG/kafka.log; 'stack down --purge' forgets broken data" kafka_up
+  fi
   if ! run_tasks; then
     say "What was started is still there: 'stack up' goes on from here, 'stack down' removes it." >&2
     return 1
@@ -122,6 +127,7 @@ stack_status() {
   ours temporal || say "Temporal                   yours: $EXT_TEMPORAL"
   ours database || say "record store               yours"
   ours hdfs || say "HDFS                       yours: $EXT_HDFS"
+  ours kafka || say "Kafka                      yours: $EXT_KAFKA"
   if ours kubernetes && alive kube-apiserver; then
     kube get nodes -o wide || state=3
     kube get pods -A || state=3
@@ -140,6 +146,7 @@ stack_env() {
   printf 'export SLUICE_DATABASE_DSN=%q\n' "$dsn"
   printf 'export SLUICE_HDFS=%q\n' "${EXT_HDFS:-$OWN_HDFS}"
   ! ours kubernetes || printf 'export SLUICE_PROMETHEUS=%q\nexport SLUICE_AUDIT_LOG=%q\n' "http://127.0.0.1:$PROMETHEUS_PORT" "$RUN/audit.log"
+  printf 'export SLUICE_KAFKA=%q\n' "${EXT_KAFKA:-$OWN_KAFKA}"
 }
 
 stack_images() { # [--oci DIR]

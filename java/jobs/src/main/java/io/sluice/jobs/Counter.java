@@ -1,8 +1,10 @@
 package io.sluice.jobs;
 
+import java.io.Serializable;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Supplier;
 
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.common.serialization.Encoder;
@@ -48,6 +50,17 @@ public final class Counter {
     private Counter() {}
 
     public static void main(String[] args) throws Exception {
+        String version = Counter.class.getPackage().getImplementationVersion();
+        if (version == null) {
+            throw new IllegalStateException("no Implementation-Version: run from counter-v1.jar or counter-v2.jar");
+        }
+        run(args, version, () -> version);
+    }
+
+    /** What the version column says; asked where the line is written. */
+    interface Version extends Supplier<String>, Serializable {}
+
+    static void run(String[] args, String name, Version version) throws Exception {
         Arguments a = new Arguments(
                 args,
                 Set.of("output", "trace", "rate", "count", "keys", "max-parallelism", "state-bytes", "fail-after-seconds", "poison", "checkpoints",
@@ -55,10 +68,6 @@ public final class Counter {
                 Set.of("fail-in-main", "incompatible-state", "fail-in-close", "extra-state"));
         if (a.flag("fail-in-main")) {
             throw new IllegalStateException("this job fails in main, as asked by --fail-in-main");
-        }
-        String version = Counter.class.getPackage().getImplementationVersion();
-        if (version == null) {
-            throw new IllegalStateException("no Implementation-Version: run from counter-v1.jar or counter-v2.jar");
         }
         Handed handed = new Handed(a);
         handed.check();
@@ -85,7 +94,7 @@ public final class Counter {
                 .name("count");
         counted.sinkTo(output(new Path(a.text("output")), version)).uid("output").name("output");
         counted.process(new Trace(a.text("trace"))).returns(Types.VOID).uid("trace").name("trace");
-        env.execute("counter " + version);
+        env.execute("counter " + name);
     }
 
     /**
@@ -116,9 +125,9 @@ public final class Counter {
                 .name(uid);
     }
 
-    private static FileSink<Tuple3<Long, Long, Long>> output(Path directory, String version) {
+    private static FileSink<Tuple3<Long, Long, Long>> output(Path directory, Version version) {
         Encoder<Tuple3<Long, Long, Long>> line = (counted, stream) ->
-                stream.write((counted.f0 + "," + counted.f1 + "," + counted.f2 + "," + version + "\n")
+                stream.write((counted.f0 + "," + counted.f1 + "," + counted.f2 + "," + version.get() + "\n")
                         .getBytes(StandardCharsets.US_ASCII));
         return FileSink.forRowFormat(directory, line)
                 .withBucketAssigner(new BasePathBucketAssigner<>())
