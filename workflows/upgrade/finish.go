@@ -49,6 +49,7 @@ func (r *run) commitStopped(ctx workflow.Context) error {
 // commitItEnded closes an operation whose job had ended by itself when it was to
 // be stopped: nothing is started.
 func (r *run) commitItEnded(ctx workflow.Context, why *failure.Error) error {
+	r.progress.TransactionsExpireAt = "" // a job that ended by itself committed them
 	if err := r.settle(ctx, r.current("stopped", r.state.Epoch), r.generation, r.old); err != nil {
 		return err
 	}
@@ -58,6 +59,7 @@ func (r *run) commitItEnded(ctx workflow.Context, why *failure.Error) error {
 // commitEnded closes the operation of a job that ended by itself before it was
 // committed: to submit it again would repeat what it published.
 func (r *run) commitEnded(ctx workflow.Context) error {
+	r.progress.TransactionsExpireAt = "" // as above
 	err := r.settle(ctx, activities.CommitIn{
 		Revision: r.target.Revision.Number, Profile: r.target.Profile.Name, ProfileDigest: r.target.Profile.Digest(), Applied: &r.target.Profile,
 		State: "stopped", Epoch: r.epoch, Generation: r.generation,

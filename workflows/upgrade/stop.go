@@ -68,7 +68,7 @@ type stopped struct {
 func (r *run) stop(ctx workflow.Context) (stopped, error) {
 	r.enter(ctx, job.Stopping)
 	r.stoppedAt = workflow.Now(ctx).UnixMilli()
-	r.progress.TransactionsExpireAt = expiry(r.target.CurrentSpec, r.stoppedAt)
+	r.transactionsWait(ctx, r.runningSpec())
 	if r.progress.Plan.NoSavepoint {
 		return r.stopWithoutSavepoint(ctx)
 	}
@@ -77,10 +77,10 @@ func (r *run) stop(ctx workflow.Context) (stopped, error) {
 		return stopped{}, err
 	}
 	if v == runsOn {
-		r.progress.TransactionsExpireAt = ""
 		if r.in.Request.WithoutSavepoint {
 			return r.stopWithoutSavepoint(ctx)
 		}
+		r.progress.TransactionsExpireAt = ""
 		why := failure.New(failure.JobFailed, "the savepoint failed and the job runs on: %s", out.Cause).
 			WithNext("the job was not touched; mend the cause, then upgrade again; or allow the upgrade to go on from the newest checkpoint (withoutSavepoint)")
 		r.evidence(why.Error())

@@ -122,6 +122,9 @@ func (r *run) details() string {
 	if p.WaitingFor != "" {
 		fmt.Fprintf(&b, "Waiting for: %s (since %s)\n\n", p.WaitingFor, p.Since)
 	}
+	if p.TransactionsExpireAt != "" {
+		fmt.Fprintf(&b, "Kafka's transactions expire at %s: the job must run again before that\n\n", p.TransactionsExpireAt)
+	}
 	if p.Failure != nil {
 		fmt.Fprintf(&b, "Why: %s\n\n", p.Failure.Message)
 		if p.Failure.Next != "" {

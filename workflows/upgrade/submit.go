@@ -130,7 +130,11 @@ func (r *run) attempt(ctx workflow.Context) error {
 		if !back {
 			r.enter(ctx, job.Proving)
 		}
-		return r.gate(ctx, since)
+		if err := r.gate(ctx, since); err != nil {
+			r.transactionsWait(ctx, r.side.revision.Spec) // those that it prepared before it failed
+			return err
+		}
+		return nil
 	})
 }
 
@@ -174,8 +178,8 @@ func (r *run) running(ctx workflow.Context) (agentapi.Traces, error) {
 		}
 		if r.stoppedAt > 0 {
 			r.progress.DowntimeMS = out.RunningAt - r.stoppedAt
-			r.progress.TransactionsExpireAt = "" // committed by what runs
 		}
+		r.progress.TransactionsExpireAt = "" // committed by what runs
 		restored := out.RestoredPath
 		if restored == "" {
 			restored = "nothing (stateless)"

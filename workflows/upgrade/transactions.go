@@ -55,12 +55,13 @@ func transactions(f Facts) (*Transactions, error) {
 
 func milliseconds(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 
-// expiry is when the transactions of a job that was stopped at a time (ms) are
-// given up, at the latest; RFC 3339. A transaction is as old as the checkpoint
-// interval by then.
-func expiry(running *job.Spec, stoppedAt int64) string {
-	if running == nil || running.Kafka == nil {
-		return ""
+// transactionsWait notes until when a job with this spec must run again, now that
+// it is stopped or isn't what it should be: then the brokers give up what its
+// snapshots prepared. That is the latest; a transaction is as old as the checkpoint
+// interval by now.
+func (r *run) transactionsWait(ctx workflow.Context, spec job.Spec) {
+	if spec.Kafka == nil {
+		return
 	}
-	return time.UnixMilli(stoppedAt).Add(milliseconds(running.Kafka.TransactionTimeoutMS)).UTC().Format(time.RFC3339)
+	r.progress.TransactionsExpireAt = stamp(workflow.Now(ctx).Add(milliseconds(spec.Kafka.TransactionTimeoutMS)))
 }
