@@ -192,7 +192,7 @@ func (a *API) ListSnapshots(ctx context.Context, request gen.ListSnapshotsReques
 }
 
 func toKafka(kafka gen.Kafka) *job.Kafka {
-	if len(kafka.Brokers) == 0 && kafka.TransactionTimeoutMs == 0 {
+	if kafka.Brokers == nil && kafka.TransactionTimeoutMs == 0 { // left out: the schema takes no kafka without brokers
 		return nil
 	}
 	return &job.Kafka{Brokers: kafka.Brokers, TransactionTimeoutMS: kafka.TransactionTimeoutMs}

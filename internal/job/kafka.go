@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -31,8 +32,10 @@ const (
 	placeTransactionTimeout = "${kafka.transactionTimeoutMs}"
 )
 
-// placeholder finds what looks like one of ours.
-var placeholder = regexp.MustCompile(`\$\{(?:job|kafka)\.[A-Za-z]*\}`)
+// placeholder finds what looks like one of ours, however it is spelt: one that
+// isn't filled in would be the same transactional id for every job that has it,
+// and they would fence each other off.
+var placeholder = regexp.MustCompile(`(?i)\$\{\s*(?:job|kafka)\s*(?:\.[^}]*)?(?:\}|$)`)
 
 // ArgumentsOf are the arguments that main gets: placeholders are filled in.
 func (s Spec) ArgumentsOf(uid string) []string {
@@ -58,7 +61,7 @@ func (s Spec) checkPlaceholders(argument string) string {
 				return "has " + name + ", but the revision names no kafka"
 			}
 		default:
-			return fmt.Sprintf("has %s: there are %s, %s and %s", name, placeJobUID, placeBrokers, placeTransactionTimeout)
+			return fmt.Sprintf("has %q: there are %s, %s and %s", name, placeJobUID, placeBrokers, placeTransactionTimeout)
 		}
 	}
 	return ""
@@ -71,9 +74,11 @@ func (v *fields) kafka(k *Kafka) {
 	if len(k.Brokers) == 0 || len(k.Brokers) > MaxBrokers {
 		v.add("/kafka/brokers", fmt.Sprintf("has %d entries; 1 to %d are needed", len(k.Brokers), MaxBrokers), "for example kafka-1.example.com:9092")
 	}
-	for i, broker := range k.Brokers {
+	for i, broker := range k.Brokers[:min(len(k.Brokers), MaxBrokers)] {
 		if !isAddress(broker) {
 			v.add("/kafka/brokers/"+strconv.Itoa(i), "is not of the form host:port", "for example kafka-1.example.com:9092")
+		} else if at := slices.Index(k.Brokers, broker); at < i {
+			v.add("/kafka/brokers/"+strconv.Itoa(i), fmt.Sprintf("repeats /kafka/brokers/%d", at), "leave it out")
 		}
 	}
 	if k.TransactionTimeoutMS < 1 || k.TransactionTimeoutMS > MaxTransactionTimeout {

@@ -30,6 +30,12 @@ func TestKafkaValidate(t *testing.T) {
 		"a URL":                  {func(s *Spec) { s.Kafka.Brokers = []string{"http://a:9092"} }, []string{"/spec/kafka/brokers/0"}},
 		"no timeout":             {func(s *Spec) { s.Kafka.TransactionTimeoutMS = 0 }, []string{"/spec/kafka/transactionTimeoutMs"}},
 		"misspelt":               {func(s *Spec) { s.Arguments = []string{"${job.id}"} }, []string{"/spec/arguments/0"}},
+		"misspelt by its case":   {func(s *Spec) { s.Arguments = []string{"--ids=${JOB.uid}"} }, []string{"/spec/arguments/0"}},
+		"another sign":           {func(s *Spec) { s.Arguments = []string{"${job.uid_2}"} }, []string{"/spec/arguments/0"}},
+		"not closed":             {func(s *Spec) { s.Arguments = []string{"-${job.uid"} }, []string{"/spec/arguments/0"}},
+		"the program's own":      {func(s *Spec) { s.Arguments = []string{"${jobName}", "${HOME}", "$job.uid"} }, []string{}},
+		"a time of weeks":        {func(s *Spec) { s.Kafka.TransactionTimeoutMS = MaxTransactionTimeout + 1 }, []string{"/spec/kafka/transactionTimeoutMs"}},
+		"a broker twice":         {func(s *Spec) { s.Kafka.Brokers = []string{"a:1", "b:1", "a:1"} }, []string{"/spec/kafka/brokers/2"}},
 		"a placeholder of none":  {func(s *Spec) { s.Kafka, s.Arguments = nil, []string{"${kafka.brokers}"} }, []string{"/spec/arguments/0"}},
 		"the uid needs no Kafka": {func(s *Spec) { s.Kafka, s.Arguments = nil, []string{"${job.uid}"} }, []string{}},
 	} {

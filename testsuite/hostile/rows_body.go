@@ -18,6 +18,8 @@ func spec(engine, artifact, class string) string {
 	return fmt.Sprintf(`{"site":"dc1","spec":{"engine":%s,"artifact":%s,"entryClass":%s}}`, engine, artifact, class)
 }
 
+func brokers(list string) string { return `{"brokers":[` + list + `],"transactionTimeoutMs":60000}` }
+
 const (
 	goodEngine   = `{"name":"flink","version":"1.20.5"}`
 	goodArtifact = `"{artifact}"`
@@ -64,6 +66,12 @@ func specs() []Request {
 	argument := func(name, list, field string) Request {
 		return put("argument: "+name, job(`,"arguments":`+list), "/spec/arguments"+field)
 	}
+	depends := func(name, list, field string) Request {
+		return put("dependency: "+name, job(`,"dependencies":`+list), "/spec/dependencies"+field)
+	}
+	writes := func(name, kafka, field string) Request {
+		return put("kafka: "+name, job(`,"kafka":`+kafka), "/spec/kafka"+field)
+	}
 	many := strings.TrimSuffix(strings.Repeat(`"x",`, 201), ",")
 	var options strings.Builder
 	for i := range 201 {
@@ -107,6 +115,43 @@ func specs() []Request {
 		argument("5,000 characters", `["`+strings.Repeat("x", 5000)+`"]`, "/0"),
 		argument("201 of them", `[`+many+`]`, "").saying("201"),
 		put("200 KB of them", job(`,"arguments":[`+strings.TrimSuffix(strings.Repeat(`"`+strings.Repeat("x", 4000)+`",`, 50), ",")+`]`), "/spec"),
+		// Files on the class path.
+		depends("a text instead of a list", `"`+digest("none")+`"`, ""),
+		depends("a number", `[5]`, "/0"),
+		depends("a path", `["./kafka.jar"]`, "/0"),
+		depends("one that leads away", `["sha256:../../../jobs/x"]`, "/0"),
+		depends("a path behind the digest", `["`+digest("none")+`/../../x"]`, "/0"),
+		depends("a second class path behind it", `["`+digest("none")+`;file:///etc"]`, "/0"),
+		depends("an address", `["http://169.254.169.254/evil.jar"]`, "/0"),
+		depends("a flag of the program that brings it", `["--help"]`, "/0"),
+		depends("a digest in capitals", `["`+strings.ToUpper(digest("none"))+`"]`, "/0"),
+		depends("a line end", `["`+digest("none")+`\n"]`, "/0"),
+		depends("an empty one", `[""]`, "/0"),
+		depends("one twice", `["`+digest("none")+`","`+digest("other")+`","`+digest("none")+`"]`, "/2").saying("repeats"),
+		depends("the job's own jar", `["{artifact}"]`, "/0").saying("own jar"),
+		depends("one that isn't there", `["`+digest("none")+`"]`, "/0").saying("no such artifact"),
+		depends("51 of them", `[`+strings.TrimSuffix(strings.Repeat(`"`+digest("none")+`",`, 51), ",")+`]`, "").saying("51"),
+		// Kafka.
+		writes("a text", `"kafka:9092"`, ""),
+		writes("nothing in it", `{}`, "/brokers"),
+		writes("no brokers", `{"brokers":[],"transactionTimeoutMs":0}`, "/brokers"),
+		writes("a list in one", brokers(`"a:9092,b:9092"`), "/brokers/0"),
+		writes("an address of the web", brokers(`"http://169.254.169.254:80/"`), "/brokers/0"),
+		writes("a user and a password", brokers(`"u:`+Secret+`@a:9092"`), "/brokers/0"),
+		writes("no port", brokers(`"a"`), "/brokers/0"),
+		writes("a port that is none", brokers(`"a:65536"`), "/brokers/0"),
+		writes("a second option", brokers(`"a:9092\nacks=0"`), "/brokers/0"),
+		writes("a broker twice", brokers(`"a:9092","a:9092"`), "/brokers/1").saying("repeats"),
+		writes("21 brokers", brokers(strings.TrimSuffix(strings.Repeat(`"a:9092",`, 21), ",")), "/brokers").saying("21"),
+		writes("no time", `{"brokers":["a:9092"],"transactionTimeoutMs":0}`, "/transactionTimeoutMs"),
+		writes("less than no time", `{"brokers":["a:9092"],"transactionTimeoutMs":-1}`, "/transactionTimeoutMs"),
+		writes("more than a week", `{"brokers":["a:9092"],"transactionTimeoutMs":604800001}`, "/transactionTimeoutMs"),
+		writes("20 digits of it", `{"brokers":["a:9092"],"transactionTimeoutMs":99999999999999999999}`, "/transactionTimeoutMs"),
+		writes("a time as text", `{"brokers":["a:9092"],"transactionTimeoutMs":"15 min"}`, "/transactionTimeoutMs"),
+		argument("a prefix that nobody fills in", `["--prefix","${job.name}"]`, "/1").saying("${job.uid}"),
+		argument("one in capitals", `["${JOB.UID}"]`, "/0").saying("${job.uid}"),
+		argument("one that isn't closed", `["x-${job.uid"]`, "/0").saying("${job.uid}"),
+		argument("brokers of no Kafka", `["${kafka.brokers}"]`, "/0").saying("no kafka"),
 		// The rest of a spec.
 		put("no class", spec(goodEngine, goodArtifact, `""`), "/spec/entryClass"),
 		put("a path as a class", spec(goodEngine, goodArtifact, `"../../bin/sh"`), "/spec/entryClass"),
