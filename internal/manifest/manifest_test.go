@@ -166,6 +166,29 @@ func TestDependenciesAreWhereFlinkLooks(t *testing.T) {
 	}
 }
 
+// The JVMs' command is the same with dependencies and without: what the engine
+// image archived of its classes holds only for its own class path. And who has none
+// starts as soon as ever.
+func TestDependenciesLeaveTheEngineAsItIs(t *testing.T) {
+	with, without := depending(), sample()
+	for _, role := range []func(Input) (*apps.DeploymentApplyConfiguration, error){
+		func(in Input) (*apps.DeploymentApplyConfiguration, error) { return in.JobManagerDeployment("u") },
+		func(in Input) (*apps.DeploymentApplyConfiguration, error) { return in.TaskManagerDeployment("u") },
+	} {
+		a, err := role(with)
+		require.NoError(t, err)
+		b, err := role(without)
+		require.NoError(t, err)
+		require.Equal(t, b.Spec.Template.Spec.Containers[0].Command, a.Spec.Template.Spec.Containers[0].Command)
+		require.Equal(t, b.Spec.Template.Spec.Containers[0].Env, a.Spec.Template.Spec.Containers[0].Env)
+		require.Contains(t, strings.Join(a.Spec.Template.Spec.Containers[0].Command, " "), "-cp /opt/flink/lib/* @")
+		require.Empty(t, b.Spec.Template.Spec.InitContainers)
+	}
+	options, err := without.FlinkOptions()
+	require.NoError(t, err)
+	require.NotContains(t, options, "pipeline.classpaths")
+}
+
 func TestPodsThatRunUserCode(t *testing.T) {
 	in := depending()
 	jobManager, err := in.JobManagerDeployment("u")
