@@ -125,6 +125,28 @@ func (w *World) Relayed(atLeast int64) {
 	})
 }
 
+// RelayedMore waits for so many more than there are now.
+func (w *World) RelayedMore(n int64) {
+	w.T.Helper()
+	report, err := w.kafkaReport(checker.KafkaOptions{})
+	require.NoError(w.T, err)
+	w.Relayed(report.Records() + n)
+}
+
+// OpenTransactions are the partitions whose read-committed readers must wait now.
+func (w *World) OpenTransactions() (partitions []int) {
+	w.T.Helper()
+	report, err := w.kafkaReport(checker.KafkaOptions{})
+	require.NoError(w.T, err)
+	for _, p := range report.Partitions {
+		if p.Stable < p.End {
+			w.Say("partition %d: readable until %d of %d", p.Partition, p.Stable, p.End)
+			partitions = append(partitions, p.Partition)
+		}
+	}
+	return partitions
+}
+
 func (w *World) kafkaReport(o checker.KafkaOptions) (checker.KafkaReport, error) {
 	o.Brokers, o.Topic = []string{w.Broker()}, w.relayed()
 	return checker.CheckKafka(context.Background(), o)

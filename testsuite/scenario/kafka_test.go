@@ -11,6 +11,7 @@ import (
 	"sluice/activities"
 	"sluice/internal/failure"
 	"sluice/internal/job"
+	"sluice/testsuite/faults"
 	. "sluice/testsuite/scenario"
 )
 
@@ -31,18 +32,19 @@ func kafkaExactlyOnce(t *testing.T) {
 	w.Relayed(2000)
 
 	w.Apply(w.Relay("counter-v1.jar", 1).With("--fail-after-seconds", "4"))
-	soak := 20
-	o = w.Wait(w.Begin(job.Request{Kind: job.Upgrade, SoakSeconds: &soak}).Operation)
-	require.Equal(t, job.Failed, o.Phase, "%+v", o.Progress)
-	require.NotNil(t, o.Progress.Rollback)
-	w.Say("rolled back: %s", o.Progress.Rollback.Why)
-	w.Relayed(5000)
+	o = w.RollsBack(failsInSoak())
+	require.Contains(t, o.Progress.Rollback.RestorePath, "/chk-", "what it committed is in its own newest checkpoint")
+	require.Empty(t, o.Progress.TransactionsExpireAt, "the old revision committed them")
+	w.RelayedMore(600)
 
 	w.Apply(w.Relay("counter-v1.jar", 1))
 	workers := w.Processes("sluice-system", "app.kubernetes.io/name=sluice-worker")
 	accepted := w.Begin(Request(job.Upgrade))
 	w.AfterActivity(activities.StopJob.Name)
 	w.Kill(workers)
+	late, err := faults.Completed(t.Context(), w.Temporal, job.Ref{Tenant: w.Tenant, Name: w.Name}.WorkflowID(), activities.SubmitJob.Name)
+	require.NoError(t, err)
+	require.False(t, late, "the kill came after the submission: it shows nothing")
 	o = w.Wait(accepted.Operation)
 	require.Equal(t, job.Committed, o.Phase, "%+v", o.Progress)
 	w.Say("committed all the same, downtime %d ms", o.Progress.DowntimeMS)
@@ -53,6 +55,30 @@ func kafkaExactlyOnce(t *testing.T) {
 	expires, err := time.Parse(time.RFC3339, o.Progress.TransactionsExpireAt)
 	require.NoError(t, err)
 	require.WithinDuration(t, time.Now().Add(10*time.Minute), expires, time.Minute)
+	w.GreenKafka(fed, "v1", "v2")
+}
+
+// kafkaKilled: a TaskManager dies in the middle of its transactions. They block
+// read-committed readers until the brokers give them up, ten minutes later, unless
+// what runs next aborts them: it has the same prefix.
+func kafkaKilled(t *testing.T) {
+	w := Given(t, "shop")
+	stop := w.Feed()
+	w.Apply(w.Relay("counter-v1.jar", 1))
+	w.Run(Request(job.Start))
+	w.Relayed(300)
+
+	w.Kill(w.Processes("shop", w.Selector(1, "taskmanager")))
+	require.NotEmpty(t, w.OpenTransactions(), "the kill left none: it shows nothing")
+	w.RelayedMore(600)
+	w.Say("readers go on")
+
+	w.Apply(w.Relay("counter-v2.jar", 1))
+	w.Run(Request(job.Upgrade))
+	w.RelayedMore(300)
+	fed := stop()
+	w.Relayed(fed * Partitions)
+	w.Run(Request(job.Stop))
 	w.GreenKafka(fed, "v1", "v2")
 }
 

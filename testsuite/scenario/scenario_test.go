@@ -21,6 +21,7 @@ var stories = []struct {
 	{"upgrade-dependency", "only a dependency changes: another behaviour, the same state and image; pods that come again fetch again", upgradeDependency},
 	{"bad-dependency-digest", "a dependency that isn't what its digest says is named, and never stops the running job", badDependencyDigest},
 	{"kafka-exactly-once", "Kafka to Kafka through an upgrade, a rollback and a killed worker: a read-committed reader sees every number once", kafkaExactlyOnce},
+	{"kafka-killed-in-a-transaction", "a TaskManager dies: its open transactions are aborted by what runs next, not by their timeout", kafkaKilled},
 	{"kafka-timeout-refused", "a transaction timeout above the broker's maximum is refused in the plan; the job goes on to Flink 2.3.0 and its connector", kafkaTimeoutRefused},
 	{"upgrade-engine-1.20-to-2.3", "a job goes from Flink 1.20.5 to 2.3.0 with its state, by a canonical savepoint", upgradeEngine},
 	{"engine-back-refused-in-plan", "1.20.5 can't read what 2.3.0 wrote: refused before anything is touched; without the state it may", engineBack},
@@ -73,7 +74,7 @@ var stories = []struct {
 
 // alone are the stories that strike at, or count, more than their own job; the others are
 // told side by side (SLUICE_STORIES at once, testsuite/scenario/run).
-var alone = []string{"worker-killed-between-stop-and-submit", "upgrade-in-the-metrics", "cold-when-unschedulable"}
+var alone = []string{"worker-killed-between-stop-and-submit", "kafka-exactly-once", "upgrade-in-the-metrics", "cold-when-unschedulable"}
 
 func TestScenario(t *testing.T) {
 	for _, s := range stories {
