@@ -34,6 +34,8 @@ var stories = []struct {
 	{"idempotent-repeat", "the same key and body is the same operation; another body is refused", idempotentRepeat},
 	{"concurrent-50-starts", "50 starts at once, under one key and under 25 others: one operation runs, one submission", concurrentStarts},
 	{"old-key-after-other-operation", "a key that is sent again after other operations gives its old answer and starts nothing", oldKey},
+	{"hostile-requests", "230 hostile requests around a running job: each refused by its field, nothing written anywhere", hostileRequests},
+	{"generated-requests", "requests made of the OpenAPI document, valid and bent: never a server's error", generatedRequests},
 	{"agent-upgrade-keeps-job", "the agent of a running job is replaced alone: the job runs through, its next operations work", agentUpgrade},
 	{"in-place-up", "a running job gets more TaskManagers and parallelism without a stop", inPlaceUp},
 	{"in-place-down", "and less: TaskManagers go last, those without a task first", inPlaceDown},
