@@ -83,7 +83,11 @@ func (s Server) Send(ctx context.Context, r Request) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", target.Host)
+	address := target.Host
+	if target.Port() == "" {
+		address = net.JoinHostPort(target.Hostname(), "80")
+	}
+	connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return Answer{}, err
 	}
