@@ -115,7 +115,7 @@ func TestHostileRequestsAreRefused(t *testing.T) {
 	server, kept := local(t)
 	for _, r := range Table() {
 		if r.Deep {
-			continue // no test sends it yet: it needs the real servers
+			continue // testsuite/scenario sends it
 		}
 		t.Run(r.Name, func(t *testing.T) {
 			answer, err := server.Send(t.Context(), r)

@@ -1,8 +1,8 @@
 // Package hostile is what the api must refuse: a table of requests, each with the
 // answer that it must get, and a generator that makes requests of the OpenAPI
 // document. Both are sent to an api in the test's own process whose record store is
-// away; rows that are Deep need one and are not sent by any test yet. A refusal says what is wrong, where, and what to do;
-// it writes nothing anywhere.
+// away and, by the scenarios, to the real one; rows that are Deep only there. A
+// refusal says what is wrong, where, and what to do; it writes nothing anywhere.
 package hostile
 
 import (

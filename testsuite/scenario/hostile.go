@@ -86,6 +86,13 @@ func (w *World) tables(found map[string]string) {
 	}
 }
 
+// ofAnotherStory: what a story left is collected while the next ones are told.
+func (w *World) ofAnotherStory(object string) bool {
+	return strings.HasPrefix(object, "s-") && !strings.HasPrefix(object, w.Name)
+}
+
+// objects are those that an operation makes. Pods, their ReplicaSets and the like
+// come of these.
 func (w *World) objects(found map[string]string) {
 	w.T.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", env(w.T, "KUBECONFIG"))
@@ -100,6 +107,9 @@ func (w *World) objects(found map[string]string) {
 		list, err := client.Resource(kind).Namespace(w.Tenant).List(context.Background(), meta.ListOptions{})
 		require.NoError(w.T, err)
 		for _, object := range list.Items {
+			if w.ofAnotherStory(object.GetName()) {
+				continue
+			}
 			found[kind.Resource+" "+object.GetName()] = fmt.Sprintf("%s generation %d", object.GetUID(), object.GetGeneration())
 		}
 	}

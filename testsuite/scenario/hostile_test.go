@@ -71,7 +71,7 @@ func generatedRequests(t *testing.T) {
 	g := hostile.NewGenerator(document, seed, map[string][]string{
 		"tenant": {w.Tenant}, "job": {w.Name}, "operation": {ended.Operation}, "digest": {artifact}, "profile": {"generated"}, "number": {"1"},
 		"artifact": {artifact}, "site": {"dc1"}, "name": {"flink"}, "version": {"1.20.5", "2.3.0"}, "entryClass": {"io.sluice.jobs.Counter"}, "cpu": {"1", "500m"},
-		"kind": {"start", "stop", "upgrade", "savepoint", "restart", "rollback"}, "strategy": {"warm", "cold"}, "replay": {"ask", "deny"}, "option": {"a.b"}, "value": {"1"},
+		"kind": {"start", "stop", "upgrade", "savepoint", "restart", "rollback", "rescale"}, "strategy": {"warm", "cold", "in-place"}, "replay": {"ask", "deny"}, "option": {"a.b"}, "value": {"1"},
 		"limit": {"2"}, "wait": {"0s"}, "Last-Event-ID": {"0"},
 	})
 	statuses, sent := map[int]int{}, 0
