@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"sluice/internal/failure"
@@ -76,9 +77,22 @@ type Server struct {
 // never comes would take longer.
 const patience = 40 * time.Second
 
-// Send writes the request byte by byte as it stands: an HTTP client would clean its
+// Send sends a request and reads its answer. A server that refuses what it hasn't
+// read yet resets the connection behind its answer, which may be lost by that: then
+// the request is sent again.
+func (s Server) Send(ctx context.Context, r Request) (answer Answer, err error) {
+	for range 5 {
+		answer, err = s.send(ctx, r)
+		if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+			break
+		}
+	}
+	return answer, err
+}
+
+// send writes the request byte by byte as it stands: an HTTP client would clean its
 // address and its headers.
-func (s Server) Send(ctx context.Context, r Request) (Answer, error) {
+func (s Server) send(ctx context.Context, r Request) (Answer, error) {
 	target, err := url.Parse(s.URL)
 	if err != nil {
 		return Answer{}, err
