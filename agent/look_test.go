@@ -58,6 +58,13 @@ func ask(t *testing.T, a *Agent, who *tls.ConnectionState, method, address strin
 	return response
 }
 
+func status(t *testing.T, a *Agent, who *tls.ConnectionState, method, address string) int {
+	t.Helper()
+	response := ask(t, a, who, method, address)
+	defer func() { _ = response.Body.Close() }()
+	return response.StatusCode
+}
+
 func TestTheAPILooksAndTheWorkerCommands(t *testing.T) {
 	a, asked := looked(t, func(w http.ResponseWriter, r *http.Request) {
 		if len(r.Header["Authorization"]) > 0 || len(r.Header[agentapi.JobHeader]) > 0 {
@@ -66,14 +73,14 @@ func TestTheAPILooksAndTheWorkerCommands(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte(`{"jobs":[{"state":"RUNNING"}]}`))
 	})
-	require.Equal(t, http.StatusOK, ask(t, a, as(t, pki.API), http.MethodGet, "/v1/flink/jobs/overview").StatusCode)
-	require.Equal(t, http.StatusOK, ask(t, a, as(t, pki.API), http.MethodHead, "/v1/flink/").StatusCode)
+	require.Equal(t, http.StatusOK, status(t, a, as(t, pki.API), http.MethodGet, "/v1/flink/jobs/overview"))
+	require.Equal(t, http.StatusOK, status(t, a, as(t, pki.API), http.MethodHead, "/v1/flink/"))
 	require.EqualValues(t, 2, asked.Load())
 
 	strangers := map[string]*tls.ConnectionState{"an agent": as(t, pki.AgentOf("01J", 7)), "nobody": nil}
 	for name, who := range strangers {
 		for _, address := range []string{"/v1/flink/jobs/overview", "/v1/state", "/v1/commands/a"} {
-			require.Equal(t, http.StatusForbidden, ask(t, a, who, http.MethodGet, address).StatusCode, "%s %s", name, address)
+			require.Equal(t, http.StatusForbidden, status(t, a, who, http.MethodGet, address), "%s %s", name, address)
 		}
 	}
 	require.Equal(t, failure.Forbidden, problem.Parse(ask(t, a, as(t, pki.Worker), http.MethodGet, "/v1/flink/jobs/overview")).Code, "it has no use for it")
@@ -103,6 +110,6 @@ func TestOnlySoManyLookAtOnce(t *testing.T) {
 	require.Equal(t, failure.Unavailable, problem.Parse(ask(t, a, as(t, pki.API), http.MethodGet, "/v1/flink/config")).Code)
 	require.Zero(t, asked.Load())
 	<-a.looks
-	require.Equal(t, http.StatusOK, ask(t, a, as(t, pki.API), http.MethodGet, "/v1/flink/config").StatusCode)
+	require.Equal(t, http.StatusOK, status(t, a, as(t, pki.API), http.MethodGet, "/v1/flink/config"))
 	require.Len(t, a.looks, maxLooks-1, "the place is free again")
 }

@@ -34,6 +34,6 @@ func run(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	defer a.Close()
+	defer a.Close() //nolint:contextcheck // it comes after the context's end
 	return a.Run(ctx)
 }

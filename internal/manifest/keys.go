@@ -106,7 +106,7 @@ func (in Input) keysOf(role Role) *core.VolumeApplyConfiguration {
 
 // agentFiles is assignment and keys as one directory, where agentapi says.
 func (in Input) agentFiles() *core.VolumeApplyConfiguration {
-	directory := strings.TrimPrefix(agentapi.KeysPath, path.Dir(agentapi.AssignmentPath)+"/")
+	directory := path.Base(agentapi.KeysPath) // beside the assignment
 	return core.Volume().WithName("files").WithProjected(core.ProjectedVolumeSource().
 		WithDefaultMode(0o440).
 		WithSources(

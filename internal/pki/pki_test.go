@@ -21,7 +21,7 @@ import (
 func serve(t *testing.T, config *tls.Config) string {
 	t.Helper()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = w.Write([]byte(pki.Peer(r.TLS)))
+		_, _ = w.Write([]byte(pki.Peer(r.TLS))) //nolint:gosec // of a certificate that the test made
 	}))
 	server.TLS = config
 	server.StartTLS()

@@ -20,8 +20,8 @@ import (
 	"sluice/testsuite/checker"
 )
 
-func (w *World) report(atLeast int64) (checker.Report, error) {
-	return checker.Check(context.Background(), w.files, checker.Options{Output: w.Output(), Trace: w.Trace(), MinRecords: atLeast})
+func (w *World) report() (checker.Report, error) {
+	return checker.Check(context.Background(), w.files, checker.Options{Output: w.Output(), Trace: w.Trace()})
 }
 
 // Green is how every story ends: the job is stopped, every number from 0 to N
@@ -49,7 +49,7 @@ func (w *World) GreenRepeated(by string, versions ...string) checker.Report {
 // Report is what the checker sees now.
 func (w *World) Report() checker.Report {
 	w.T.Helper()
-	report, err := w.report(0)
+	report, err := w.report()
 	require.NoError(w.T, err)
 	return report
 }

@@ -171,7 +171,7 @@ func (w *World) CaughtUp() {
 	w.T.Helper()
 	processed := int64(-1)
 	w.Until("the job has caught up", 3*time.Minute, func() bool {
-		report, err := w.report(0)
+		report, err := w.report()
 		if err != nil || report.Trace == nil {
 			return false
 		}
@@ -188,7 +188,7 @@ func (w *World) CaughtUp() {
 func (w *World) Records(atLeast int64) {
 	w.T.Helper()
 	w.Until(fmt.Sprintf("%d committed records", atLeast), 2*time.Minute, func() bool {
-		report, err := w.report(0)
+		report, err := w.report()
 		return err == nil && report.Records >= atLeast
 	})
 }
@@ -228,7 +228,7 @@ func (w *World) AllPublished() {
 		read = max(read, s.Highest)
 	}
 	w.Until(fmt.Sprintf("number %d is published", read), 2*time.Minute, func() bool {
-		report, err := w.report(0)
+		report, err := w.report()
 		return err == nil && report.Highest >= read
 	})
 }
