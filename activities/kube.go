@@ -123,7 +123,7 @@ type AwaitGenerationIn struct {
 	Identity   job.Identity `json:"identity"`
 	Generation int          `json:"generation"`
 	Roles      []string     `json:"roles"`             // client, jobmanager, taskmanager
-	Settled    bool         `json:"settled,omitempty"` // also until the pods that go are gone
+	Settled    bool         `json:"settled,omitempty"` // also until the pods that go are gone, for a minute
 }
 
 // AwaitGenerationOut is the time that each role took.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 	core "k8s.io/api/core/v1"
@@ -187,6 +188,10 @@ func (a *Activities) checkStanding(ctx context.Context, in activities.Generation
 	return failure.New(failure.Refused, "generation %d of %s is retired: it is not made again", in.Generation, in.Identity.Ref)
 }
 
+// settles is how long a pod may take to end that was told to: the kubelet's grace, and
+// as much again for a busy node.
+const settles = time.Minute
+
 // AwaitGeneration waits until the asked roles' Deployments are available.
 func (a *Activities) AwaitGeneration(ctx context.Context, in activities.AwaitGenerationIn) (activities.AwaitGenerationOut, error) {
 	if _, err := a.tenant(in.Identity); err != nil {
@@ -198,7 +203,9 @@ func (a *Activities) AwaitGeneration(ctx context.Context, in activities.AwaitGen
 		Selector:  manifest.GenerationSelector(name),
 		Since:     activity.GetInfo(ctx).ScheduledTime, // also right after a worker was killed in the middle
 		Placement: a.config.Placement,
-		Settled:   in.Settled,
+	}
+	if in.Settled {
+		wanted.Settled = settles
 	}
 	for _, text := range in.Roles {
 		role, err := manifest.CheckRole(text)

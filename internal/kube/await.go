@@ -29,8 +29,9 @@ type Wanted struct {
 	// Placement is how long a pod may wait for room before the wait fails (detail
 	// failure.NoRoom); 0: for ever.
 	Placement time.Duration
-	// Settled waits also until no pod is left beyond those that are asked for.
-	Settled bool
+	// Settled is how long to wait also until no pod is left beyond those that are
+	// asked for; behind it they stay, as those of a lost node do.
+	Settled time.Duration
 }
 
 // AwaitAvailable waits by watches until every Deployment wanted is available
@@ -144,10 +145,11 @@ type waiting struct {
 	least  map[string]int64
 	ready  map[string]int64
 	last   string
+	began  time.Time
 }
 
 func newWaiting(wanted Wanted, least map[string]int64) *waiting {
-	return &waiting{wanted: wanted, least: least, ready: map[string]int64{}, last: "\x00"}
+	return &waiting{wanted: wanted, least: least, ready: map[string]int64{}, last: "\x00", began: time.Now()}
 }
 
 func (w *waiting) look(v *view, now time.Time) (done bool, line string, err error) {
@@ -160,7 +162,7 @@ func (w *waiting) look(v *view, now time.Time) (done bool, line string, err erro
 			continue
 		}
 		pods := w.podsOf(v, d)
-		leaving := w.wanted.Settled && living(pods) > int(replicas(d))
+		leaving := now.Sub(w.began) < w.wanted.Settled && living(pods) > int(replicas(d))
 		if Available(d) && !leaving {
 			available++
 			if _, known := w.ready[name]; !known {

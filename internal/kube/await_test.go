@@ -19,14 +19,15 @@ func TestSettledWaitsForThePodsThatGo(t *testing.T) {
 	d := deployment(func(d *apps.Deployment) { d.Spec.Selector = &meta.LabelSelector{} })
 	now := meta.Now()
 	for name, c := range map[string]struct {
-		settled bool
+		settled time.Duration
 		third   func(*core.Pod)
 		want    bool
 	}{
-		"nobody asked":   {false, func(p *core.Pod) { p.DeletionTimestamp = &now }, true},
-		"it ends":        {true, func(p *core.Pod) { p.DeletionTimestamp = &now }, false},
-		"not seen to go": {true, func(*core.Pod) {}, false},
-		"it has ended":   {true, func(p *core.Pod) { p.Status.Phase = core.PodSucceeded }, true},
+		"nobody asked":     {0, func(p *core.Pod) { p.DeletionTimestamp = &now }, true},
+		"it ends":          {time.Minute, func(p *core.Pod) { p.DeletionTimestamp = &now }, false},
+		"not seen to go":   {time.Minute, func(*core.Pod) {}, false},
+		"it has ended":     {time.Minute, func(p *core.Pod) { p.Status.Phase = core.PodSucceeded }, true},
+		"its node is lost": {time.Nanosecond, func(p *core.Pod) { p.DeletionTimestamp = &now }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := seen(t, d, pod(func(p *core.Pod) { p.Name = "a" }), pod(func(p *core.Pod) { p.Name = "b" }),

@@ -138,6 +138,9 @@ func explainPod(pod *core.Pod, now time.Time, placement time.Duration) (string, 
 // explainInit knows that an init container has no port and may say, by its exit
 // code, that another try is useless.
 func explainInit(pod *core.Pod, status core.ContainerStatus, now time.Time) (string, *failure.Error) {
+	if end := status.State.Terminated; end != nil && end.ExitCode == 0 {
+		return "", nil // whatever its earlier tries ended with
+	}
 	for _, end := range []*core.ContainerStateTerminated{status.State.Terminated, status.LastTerminationState.Terminated} {
 		if end != nil && end.ExitCode == agentapi.ExitUseless {
 			message := strings.TrimSpace(end.Message)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -19,9 +18,9 @@ import (
 // Requests aren't limits: nothing is taken from anybody.
 func (w *World) Wide() job.Profile {
 	w.T.Helper()
-	w.Until("no pod of an earlier story is about to come or go", 2*time.Minute, func() bool {
+	w.Until("the pods of earlier stories are gone, and their room is free", 2*time.Minute, func() bool {
 		pods, err := w.Kube.CoreV1().Pods("").List(context.Background(), meta.ListOptions{LabelSelector: "sluice.io/job"})
-		return err == nil && !slices.ContainsFunc(pods.Items, func(p core.Pod) bool { return p.DeletionTimestamp != nil || p.Spec.NodeName == "" })
+		return err == nil && len(pods.Items) == 0
 	})
 	free := w.freeCPU() - 300 // a client and a JobManager of each generation
 	require.Greater(w.T, free, int64(300), "m of CPU are free on the node")

@@ -75,6 +75,7 @@ func (r *run) commitEnded(ctx workflow.Context) error {
 // needed any more and gives the Lease free.
 func (r *run) settle(ctx workflow.Context, commit activities.CommitIn, retire ...int) error {
 	r.undo.Forget()
+	r.settling = true
 	commit.JobUID, commit.Operation = r.target.Identity.UID, r.in.Operation
 	return r.insist(ctx, func() error {
 		return r.step(ctx, "commit", "the record store and the Lease", func() (string, error) {

@@ -63,6 +63,11 @@ func (r *run) copyForeign(ctx workflow.Context) error {
 			return "", err
 		}
 		r.restore = copied.Path
+		found, err := flow.Do(ctx, r.queue, activities.VerifySnapshot, activities.VerifySnapshotIn{Path: r.restore}, "verify the copy")
+		if err != nil {
+			return "", err
+		}
+		r.savepointID = found.CheckpointID
 		return fmt.Sprintf("%d files, %d bytes", copied.Files, copied.Bytes), nil
 	})
 }
@@ -70,14 +75,10 @@ func (r *run) copyForeign(ctx workflow.Context) error {
 // recordForeign enters the copy into the ledger, as what the submission to come
 // goes on from.
 func (r *run) recordForeign(ctx workflow.Context) error {
-	return r.step(ctx, "record", "HDFS and the ledger", func() (string, error) {
-		found, err := flow.Do(ctx, r.queue, activities.VerifySnapshot, activities.VerifySnapshotIn{Path: r.restore}, "verify the copy")
-		if err != nil {
-			return "", err
-		}
-		_, err = flow.Do(ctx, job.FlowQueue, activities.RecordSnapshot, activities.RecordSnapshotIn{
+	return r.step(ctx, "record", "the ledger", func() (string, error) {
+		_, err := flow.Do(ctx, job.FlowQueue, activities.RecordSnapshot, activities.RecordSnapshotIn{
 			JobUID: r.target.Identity.UID, Engine: r.target.Revision.Spec.Engine, Revision: r.target.Revision.Number,
-			Snapshot: job.Snapshot{Epoch: r.epoch, CheckpointID: found.CheckpointID, Path: r.restore, Kind: job.Foreign, Operation: r.in.Operation},
+			Snapshot: job.Snapshot{Epoch: r.epoch, CheckpointID: r.savepointID, Path: r.restore, Kind: job.Foreign, Operation: r.in.Operation},
 		}, "enter the copy into the ledger")
 		return r.restore, err
 	})

@@ -1,6 +1,8 @@
 package upgrade
 
 import (
+	"slices"
+
 	"go.temporal.io/sdk/workflow"
 
 	"sluice/activities"
@@ -15,7 +17,7 @@ import (
 // which a run that was there already would have got.
 func Recording(ctx workflow.Context, first job.Incident) error {
 	told := incidents{signals: workflow.GetSignalChannel(ctx, SignalIncident)}
-	told.add(first)
+	told.isNew(first)
 	told.record(ctx, first, "")
 	told.drain(ctx, func() {
 		for in, ok := told.next(); ok; in, ok = told.next() {
@@ -28,7 +30,8 @@ func Recording(ctx workflow.Context, first job.Incident) error {
 // incidents are those that a run was told.
 type incidents struct {
 	signals workflow.ReceiveChannel
-	told    []job.Incident
+	seen    []string                       // ids
+	told    []job.Incident                 // of this run's job, from a version on that knows them
 	records []flow.Future[activities.None] // under way
 }
 
@@ -39,20 +42,18 @@ func (i *incidents) next() (job.Incident, bool) {
 		if !i.signals.ReceiveAsync(&in) {
 			return in, false
 		}
-		if i.add(in) {
+		if i.isNew(in) {
 			return in, true
 		}
 	}
 }
 
-// add says whether it is new.
-func (i *incidents) add(in job.Incident) bool {
-	for _, other := range i.told {
-		if other.ID == in.ID {
-			return false
-		}
+// isNew says whether it was not told before.
+func (i *incidents) isNew(in job.Incident) bool {
+	if slices.Contains(i.seen, in.ID) {
+		return false
 	}
-	i.told = append(i.told, in)
+	i.seen = append(i.seen, in.ID)
 	return true
 }
 
@@ -108,8 +109,13 @@ func (r *run) takeIncidents(ctx workflow.Context) {
 		if workflow.GetVersion(ctx, "incident", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
 			continue // a worker that didn't know them went on without
 		}
-		r.incidents.record(ctx, in, r.in.Operation)
+		operation := r.in.Operation
+		if r.settling { // nobody deals with it any more
+			operation = ""
+		}
+		r.incidents.record(ctx, in, operation)
 		if in.UID == r.in.UID { // else of a job of this name that was deleted
+			r.incidents.told = append(r.incidents.told, in)
 			r.deal(in)
 		}
 	}

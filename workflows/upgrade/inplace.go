@@ -121,8 +121,11 @@ func (r *run) inPlace(ctx workflow.Context) error {
 	}
 	r.undo.Forget()
 	if after.TaskManager.Replicas < before.TaskManager.Replicas {
-		if err := r.insist(ctx, func() error { return r.dropWorkers(ctx, before, after) }); err != nil {
+		if err := r.insist(ctx, func() error { return r.fewerWorkers(ctx, before, after) }); err != nil {
 			return err
+		}
+		if r.ended() {
+			return r.commitItEnded(ctx, failure.New(failure.JobFailed, "the job ended by itself (%s) while it was rescaled", r.state.Ended.State))
 		}
 	}
 	return r.commitInPlace(ctx)
@@ -174,15 +177,10 @@ func (r *run) resize(ctx workflow.Context, before, after job.Profile) error {
 // tellSize notes the size on the Lease and then tells Flink.
 func (r *run) tellSize(ctx workflow.Context, name string, from, to job.Profile) (sentAt int64, err error) {
 	return sentAt, r.step(ctx, name, fmt.Sprintf("Flink takes parallelism %d", to.Parallelism), func() (string, error) {
-		id := r.state.Intent.FlinkJobID
-		state, err := flow.Do(ctx, r.queue, activities.NoteSize, activities.NoteSizeIn{
-			Identity: r.target.Identity, Operation: r.in.Operation,
-			Size: lease.Size{Generation: r.old, FlinkJobID: id, Profile: to.Name, Parallelism: to.Parallelism},
-		}, fmt.Sprintf("note parallelism %d on the Lease", to.Parallelism))
-		if err != nil {
+		if err := r.noteSize(ctx, to); err != nil {
 			return "", err
 		}
-		r.state = state
+		id := r.state.Intent.FlinkJobID
 		in := agentapi.RescaleIn{FlinkJobID: id, From: from.Parallelism, To: to.Parallelism, Slots: to.Parallelism}
 		out, err := flow.Do(ctx, r.queue, activities.RescaleJob, r.command(r.old, name, agentapi.Command{Kind: agentapi.Rescale, Rescale: &in}),
 			fmt.Sprintf("parallelism %d becomes %d", from.Parallelism, to.Parallelism))
@@ -191,15 +189,62 @@ func (r *run) tellSize(ctx workflow.Context, name string, from, to job.Profile) 
 	})
 }
 
+// noteSize writes onto the Lease at which size every later submission to this
+// generation runs.
+func (r *run) noteSize(ctx workflow.Context, to job.Profile) error {
+	state, err := flow.Do(ctx, r.queue, activities.NoteSize, activities.NoteSizeIn{
+		Identity: r.target.Identity, Operation: r.in.Operation,
+		Size: lease.Size{Generation: r.old, FlinkJobID: r.state.Intent.FlinkJobID, Profile: to.Name, Parallelism: to.Parallelism},
+	}, fmt.Sprintf("note parallelism %d on the Lease", to.Parallelism))
+	if err == nil {
+		r.state = state
+	}
+	return err
+}
+
+// sizeBack undoes a rescale. A job that is lost meanwhile is submitted again at its
+// old size; the record has to know of that submission.
 func (r *run) sizeBack(ctx workflow.Context, before, after job.Profile) error {
 	r.enter(ctx, job.RollingBack)
+	over, err := r.overOrThere(ctx)
+	if err != nil {
+		return err
+	}
+	if over {
+		return r.backByAnother(ctx, before)
+	}
 	if _, err := r.tellSize(ctx, "size-back", after, before); err != nil {
 		return err
 	}
 	in := agentapi.AwaitIn{FlinkJobID: r.flinkJobID(), RestorePath: r.restore}
-	_, err := flow.Do(ctx, r.queue, activities.AwaitRunning, r.command(r.old, "await-size-back", agentapi.Command{Kind: agentapi.Await, Await: &in}),
+	_, err = flow.Do(ctx, r.queue, activities.AwaitRunning, r.command(r.old, "await-size-back", agentapi.Command{Kind: agentapi.Await, Await: &in}),
 		"wait until it runs at the former parallelism")
 	return err
+}
+
+func (r *run) backByAnother(ctx workflow.Context, before job.Profile) error {
+	if !r.ended() {
+		if err := r.another(ctx, before); err != nil {
+			return err
+		}
+	}
+	state := "running"
+	if r.ended() {
+		state = "stopped"
+	}
+	commit := r.current(state, r.epoch)
+	commit.JobUID, commit.Operation = r.target.Identity.UID, r.in.Operation
+	_, err := flow.Do(ctx, job.FlowQueue, activities.Commit, commit, "write that the job runs at its former size")
+	return err
+}
+
+// another submits the job again that is proven over, at a size.
+func (r *run) another(ctx workflow.Context, size job.Profile) error {
+	r.side.parallelism = size.Parallelism
+	if err := r.insist(ctx, func() error { return r.noteSize(ctx, size) }); err != nil {
+		return err
+	}
+	return r.submitAndProve(ctx, true)
 }
 
 // resizeFailed looks at what is left after a failed change. A job that is there
@@ -219,7 +264,28 @@ func (r *run) resizeFailed(ctx workflow.Context, cause error) error {
 	if r.ended() {
 		return nil
 	}
-	return r.submitAndProve(ctx, true)
+	return r.another(ctx, r.target.Profile)
+}
+
+// fewerWorkers takes TaskManagers away. A job that is lost by that, or meanwhile, is
+// submitted again: its size is the new one already.
+func (r *run) fewerWorkers(ctx workflow.Context, before, after job.Profile) error {
+	err := r.whileItStands(ctx, func(ctx workflow.Context) error { return r.dropWorkers(ctx, before, after) })
+	if err == nil {
+		return nil
+	}
+	over, lookErr := r.overOrThere(ctx)
+	if lookErr != nil || !over {
+		return orElse(lookErr, err)
+	}
+	r.evidence("the job was lost while TaskManagers were taken away: " + failure.Of(err).Error())
+	if r.ended() {
+		return nil
+	}
+	if err := r.another(ctx, after); err != nil || r.ended() {
+		return err
+	}
+	return r.workers(ctx, after, nil)
 }
 
 func orElse(err, otherwise error) error {
@@ -295,7 +361,7 @@ func (r *run) dropWorkers(ctx workflow.Context, before, after job.Profile) error
 	if err != nil {
 		return err
 	}
-	_, err = r.running(ctx)
+	_, err = r.runningAfter(ctx, "fewer")
 	return err
 }
 

@@ -108,11 +108,32 @@ func TestInPlaceWhoseJobIsLostComesBackAtTheNewSize(t *testing.T) {
 	require.Equal(t, job.Committed, w.progress(t).Phase)
 }
 
-func TestInPlaceDownTakesTheIdleTaskManagersAwayLast(t *testing.T) {
+// fewer is a rescale from two TaskManagers to one.
+func fewer(t *testing.T) *world {
+	t.Helper()
 	w := rescaling(t)
 	before, after := w.facts.Target.Profile, *w.facts.Target.Current.Applied
 	w.facts.Target.Profile, w.facts.Target.Current.Applied = after, &before
 	w.facts.Target.Current.Profile, w.facts.Target.Current.ProfileDigest = before.Name, before.Digest()
+	return w
+}
+
+// The look behind them must be a look: an agent gives a command that it knows its old
+// answer. What is lost then is submitted again, at the size that is on the Lease.
+func TestAJobThatIsLostAsTaskManagersGoIsSubmittedAgain(t *testing.T) {
+	w := fewer(t)
+	w.awaits = []answer[agentapi.AwaitOut]{{}, {err: npe}}
+	w.newest = map[string]activities.FindSnapshotOut{job.FlinkJobID("U", 5): {Path: "hdfs://nn/chk-9", CheckpointID: 9}}
+	w.run()
+	require.NoError(t, w.env.GetWorkflowError())
+	require.Len(t, w.submits, 1)
+	require.Equal(t, w.facts.Target.Profile.Parallelism, w.submit(0).Parallelism)
+	require.Equal(t, w.facts.Target.Profile.Parallelism, w.state.Size.Parallelism)
+	require.Equal(t, job.Committed, w.progress(t).Phase)
+}
+
+func TestInPlaceDownTakesTheIdleTaskManagersAwayLast(t *testing.T) {
+	w := fewer(t)
 	w.run()
 	require.NoError(t, w.env.GetWorkflowError())
 	require.Less(t, w.index(activities.SoakJob.Name), w.index(activities.ScaleWorkers.Name))

@@ -78,7 +78,7 @@ func (r *run) ready(ctx workflow.Context) error {
 	var out agentapi.PrepareOut
 	err := r.step(ctx, "prepare", "slots, artifact, job graph and primer", func() (_ string, err error) {
 		in := agentapi.PrepareIn{
-			Spec: r.target.Revision.Spec, Parallelism: r.target.Profile.Parallelism, Tenant: r.target.Identity.Tenant, Try: r.try,
+			Spec: r.filled(r.target.Revision.Spec), Parallelism: r.target.Profile.Parallelism, Tenant: r.target.Identity.Tenant, Try: r.try,
 			Operators: r.compares(ctx),
 		}
 		if r.warm() {

@@ -148,7 +148,7 @@ func (r *run) submit(ctx workflow.Context) error {
 	return r.step(ctx, "submit", "Flink's answer to the submission", func() (string, error) {
 		in := agentapi.SubmitIn{
 			Epoch: r.epoch, FlinkJobID: r.flinkJobID(), RestorePath: r.restore,
-			Spec: r.side.revision.Spec, Parallelism: r.side.parallelism, Tenant: r.target.Identity.Tenant,
+			Spec: r.filled(r.side.revision.Spec), Parallelism: r.side.parallelism, Tenant: r.target.Identity.Tenant,
 			AllowStateLoss: r.side.allowStateLoss,
 		}
 		out, err := flow.Do(ctx, r.queue, activities.SubmitJob, r.command(r.side.generation, r.ofEpoch("submit"), agentapi.Command{Kind: agentapi.Submit, Submit: &in}),
@@ -165,13 +165,28 @@ func (r *run) submit(ctx workflow.Context) error {
 	})
 }
 
+// filled has the arguments that main gets. An agent of an earlier release would pass
+// a placeholder on as it stands, the same for every job.
+func (r *run) filled(spec job.Spec) job.Spec {
+	spec.Arguments = spec.ArgumentsOf(r.target.Identity.UID)
+	return spec
+}
+
 // running waits until the job runs as intended, and returns the traces by which a
 // restart from then on shows.
-func (r *run) running(ctx workflow.Context) (agentapi.Traces, error) {
+func (r *run) running(ctx workflow.Context) (agentapi.Traces, error) { return r.runningAfter(ctx, "") }
+
+// runningAfter is running once more in one submission, after what the name says: an
+// agent gives a command that it knows its old answer.
+func (r *run) runningAfter(ctx workflow.Context, what string) (agentapi.Traces, error) {
+	name := "await"
+	if what != "" {
+		name += "-" + what
+	}
 	var out agentapi.AwaitOut
 	err := r.step(ctx, "run", "every vertex RUNNING at its parallelism", func() (_ string, err error) {
 		in := agentapi.AwaitIn{FlinkJobID: r.flinkJobID(), RestorePath: r.restore, Parallelism: r.side.parallelism}
-		out, err = flow.Do(ctx, r.queue, activities.AwaitRunning, r.command(r.side.generation, r.ofEpoch("await"), agentapi.Command{Kind: agentapi.Await, Await: &in}),
+		out, err = flow.Do(ctx, r.queue, activities.AwaitRunning, r.command(r.side.generation, r.ofEpoch(name), agentapi.Command{Kind: agentapi.Await, Await: &in}),
 			"wait until it runs from the intended snapshot")
 		if err != nil {
 			return "", err

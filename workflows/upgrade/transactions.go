@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"reflect"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -20,11 +21,12 @@ type Transactions struct {
 	Warning     string `json:"warning,omitempty"`
 }
 
-// askKafka is asked only for revisions that name Kafka: histories of others have
-// no such activity.
+// askKafka asks where the answer may stop something: a start, or a revision that
+// says other things of Kafka than the one that runs. What runs already may be
+// changed, and brought back, while Kafka is away.
 func (r *run) askKafka(ctx workflow.Context) (limits func() (*activities.KafkaLimitsOut, error)) {
 	kafka := r.target.Revision.Spec.Kafka
-	if !r.changes() || kafka == nil {
+	if !r.changes() || kafka == nil || r.in.Request.Kind != job.Start && reflect.DeepEqual(kafka, r.runningSpec().Kafka) {
 		return func() (*activities.KafkaLimitsOut, error) { return nil, nil }
 	}
 	asked := flow.Go(ctx, r.queue, activities.KafkaLimits, activities.KafkaLimitsIn{Brokers: kafka.Brokers}, "what do the Kafka brokers allow?")

@@ -35,6 +35,7 @@ type run struct {
 	stoppedAt    int64 // ms by the workflow's clock when the stop was sent
 	cancelBefore workflow.CancelFunc
 	past         bool // the point of no return lies behind
+	settling     bool // what the operation came to is being written
 	canceled     bool
 	why          string // the cancel's reason
 	ran          heads

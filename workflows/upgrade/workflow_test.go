@@ -243,10 +243,17 @@ func (w *world) agent() {
 		_, err := w.change(func(s lease.State) (lease.State, error) { return s.Record(s.Epoch, lease.Canceled, "") })
 		return agentapi.CancelOut{JobState: "CANCELED"}, err
 	})
+	answered := map[string]agentapi.AwaitOut{}
 	on(w, activities.AwaitRunning, func(in activities.AgentIn) (agentapi.AwaitOut, error) {
+		if out, known := answered[in.Command.ID]; known { // as an agent does
+			return out, nil
+		}
 		out, err := next(&w.awaits, agentapi.AwaitOut{RestoredPath: in.Command.Await.RestorePath})
 		if err != nil && failure.CodeOf(ontemporal.Failure(err)) == failure.JobFailed {
 			_, _ = w.change(func(s lease.State) (lease.State, error) { return s.Record(s.Epoch, w.failedAs, "") })
+		}
+		if err == nil {
+			answered[in.Command.ID] = out
 		}
 		return out, err
 	})
