@@ -69,7 +69,10 @@ func checkRestored(in agentapi.AwaitIn, restored string) error {
 
 func (a *Agent) awaitVertices(ctx context.Context, r *running, in agentapi.AwaitIn) (flink.Job, error) {
 	limit, unknownSince := time.Now().Add(awaitLimit), time.Time{}
-	restarts := map[int64]bool{} // by their times: each lasts longer than the time between two looks
+	// By when the attempt ran that failed. Its back-off lasts longer than the time
+	// between two looks; the adaptive scheduler shows no other trace of it, since each
+	// attempt has a graph and timestamps of its own.
+	restarts := map[int64]bool{}
 	for p := newPace(20*time.Millisecond, 500*time.Millisecond); ; {
 		found, err := a.flink.Job(ctx, in.FlinkJobID)
 		waiting := "the JobManager doesn't answer"
@@ -89,8 +92,8 @@ func (a *Agent) awaitVertices(ctx context.Context, r *running, in agentapi.Await
 			return found, a.jobFailed(ctx, found)
 		case err == nil:
 			unknownSince = time.Time{}
-			if at := found.Timestamps["RESTARTING"]; at > 0 {
-				restarts[at] = true
+			if found.State == flink.Restarting {
+				restarts[found.Timestamps[flink.Running]] = true
 			}
 			if len(restarts) > restartsTolerated {
 				return found, a.jobFailed(ctx, found)

@@ -61,7 +61,7 @@ func TestASubmissionThatOnlyRestartsHasFailed(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /jobs/id", func(w http.ResponseWriter, _ *http.Request) {
 		restarts++
-		_, _ = fmt.Fprintf(w, `{"jid":"id","state":"RESTARTING","timestamps":{"RESTARTING":%d},"vertices":[]}`, 1000*restarts)
+		_, _ = fmt.Fprintf(w, `{"jid":"id","state":"RESTARTING","timestamps":{"RUNNING":%d,"RESTARTING":0},"vertices":[]}`, 1000*restarts)
 	})
 	mux.HandleFunc("GET /jobs/id/exceptions", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`{"root-exception":"java.lang.IllegalStateException: poison"}`))

@@ -43,10 +43,11 @@ func (c *Client) TaskManagers(ctx context.Context) ([]TaskManager, error) {
 
 // The states of a job that are its last.
 const (
-	Running  = "RUNNING"
-	Finished = "FINISHED"
-	Failed   = "FAILED"
-	Canceled = "CANCELED"
+	Running    = "RUNNING"
+	Restarting = "RESTARTING"
+	Finished   = "FINISHED"
+	Failed     = "FAILED"
+	Canceled   = "CANCELED"
 )
 
 // Job is a job's state with its vertices.
