@@ -69,14 +69,14 @@ func Open(path string) (*Log, error) {
 // Close closes it.
 func (l *Log) Close() error { return l.file.Close() }
 
-// Skip goes to the log's end.
-func (l *Log) Skip() error {
+// ToEnd goes to the log's end.
+func (l *Log) ToEnd() error {
 	l.half = nil
 	_, err := l.file.Seek(0, io.SeekEnd)
 	return err
 }
 
-// Next reads what was answered since the last Skip or Next; of a watch, its
+// Next reads what was answered since the last ToEnd or Next; of a watch, its
 // beginning.
 func (l *Log) Next() ([]Event, error) {
 	data, err := io.ReadAll(l.file)

@@ -104,7 +104,7 @@ func (s *sluiceSide) request(strategy job.Strategy) job.Request {
 
 func (s *sluiceSide) change(strategy job.Strategy) {
 	request := s.request(strategy)
-	require.NoError(s.t, s.audit.Skip())
+	require.NoError(s.t, s.audit.ToEnd())
 	began := time.Now()
 	o := s.w.Run(request)
 	s.took(strategy, time.Since(began)-time.Duration(request.Soak())*time.Second)

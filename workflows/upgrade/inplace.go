@@ -121,7 +121,7 @@ func (r *run) inPlace(ctx workflow.Context) error {
 	}
 	r.undo.Forget()
 	if after.TaskManager.Replicas < before.TaskManager.Replicas {
-		if err := r.insist(ctx, func() error { return r.fewerWorkers(ctx, before, after) }); err != nil {
+		if err := r.fewerWorkers(ctx, before, after); err != nil {
 			return err
 		}
 		if r.ended() {
@@ -225,6 +225,9 @@ func (r *run) sizeBack(ctx workflow.Context, before, after job.Profile) error {
 func (r *run) backByAnother(ctx workflow.Context, before job.Profile) error {
 	if !r.ended() {
 		if err := r.another(ctx, before); err != nil {
+			if r.settling { // a person gave up: the job is at rest, and that is on record
+				return nil
+			}
 			return err
 		}
 	}
@@ -270,22 +273,28 @@ func (r *run) resizeFailed(ctx workflow.Context, cause error) error {
 // fewerWorkers takes TaskManagers away. A job that is lost by that, or meanwhile, is
 // submitted again: its size is the new one already.
 func (r *run) fewerWorkers(ctx workflow.Context, before, after job.Profile) error {
-	err := r.whileItStands(ctx, func(ctx workflow.Context) error { return r.dropWorkers(ctx, before, after) })
-	if err == nil {
+	lost := false
+	err := r.insist(ctx, func() error {
+		err := r.whileItStands(ctx, func(ctx workflow.Context) error { return r.dropWorkers(ctx, before, after) })
+		if err == nil {
+			return nil
+		}
+		over, lookErr := r.overOrThere(ctx)
+		if lookErr != nil || !over {
+			return orElse(lookErr, err)
+		}
+		lost = true
+		r.evidence("the job was lost while TaskManagers were taken away: " + failure.Of(err).Error())
 		return nil
+	})
+	if err != nil || !lost || r.ended() {
+		return err
 	}
-	over, lookErr := r.overOrThere(ctx)
-	if lookErr != nil || !over {
-		return orElse(lookErr, err)
-	}
-	r.evidence("the job was lost while TaskManagers were taken away: " + failure.Of(err).Error())
-	if r.ended() {
-		return nil
-	}
+	// Not within insist: who gives up there has decided.
 	if err := r.another(ctx, after); err != nil || r.ended() {
 		return err
 	}
-	return r.workers(ctx, after, nil)
+	return r.insist(ctx, func() error { return r.workers(ctx, after, nil) })
 }
 
 func orElse(err, otherwise error) error {

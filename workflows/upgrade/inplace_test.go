@@ -3,6 +3,7 @@ package upgrade_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -130,6 +131,19 @@ func TestAJobThatIsLostAsTaskManagersGoIsSubmittedAgain(t *testing.T) {
 	require.Equal(t, w.facts.Target.Profile.Parallelism, w.submit(0).Parallelism)
 	require.Equal(t, w.facts.Target.Profile.Parallelism, w.state.Size.Parallelism)
 	require.Equal(t, job.Committed, w.progress(t).Phase)
+}
+
+// Nothing is asked again of a person who gave up.
+func TestGivingUpALostRescaleEndsTheOperation(t *testing.T) {
+	w := fewer(t)
+	w.awaits = []answer[agentapi.AwaitOut]{{}, {err: npe}, {err: npe}}
+	w.newest = map[string]activities.FindSnapshotOut{job.FlinkJobID("U", 5): {Path: "hdfs://nn/chk-9", CheckpointID: 9}}
+	var accepted bool
+	w.env.RegisterDelayedCallback(func() { w.decide(upgrade.OptionGiveUp, &accepted) }, time.Hour)
+	w.run()
+	require.True(t, accepted)
+	require.Equal(t, job.Failed, w.progress(t).Phase)
+	require.Len(t, w.submits, 1)
 }
 
 func TestInPlaceDownTakesTheIdleTaskManagersAwayLast(t *testing.T) {

@@ -27,10 +27,12 @@ func (u *Undo) Run(ctx workflow.Context) error {
 	defer cancel()
 	var first error
 	var failed []entry
-	for i := len(u.entries) - 1; i >= 0; i-- {
-		if err := u.entries[i].run(ctx); err != nil {
-			workflow.GetLogger(ctx).Error("undo failed", "step", u.entries[i].name, "error", err)
-			failed = append([]entry{u.entries[i]}, failed...)
+	for len(u.entries) > 0 { // an entry may Forget the others
+		last := u.entries[len(u.entries)-1]
+		u.entries = u.entries[:len(u.entries)-1]
+		if err := last.run(ctx); err != nil {
+			workflow.GetLogger(ctx).Error("undo failed", "step", last.name, "error", err)
+			failed = append([]entry{last}, failed...)
 			if first == nil {
 				first = err
 			}
