@@ -34,6 +34,10 @@ var (
 	ScaleDownWorkers = Def[GenerationRef, None]{"kube.ScaleDownWorkers", Effect}
 	// RestoreWorkers makes as many as the generation was made with again.
 	RestoreWorkers = Def[GenerationRef, None]{"kube.RestoreWorkers", Effect}
+	// ScaleDownGeneration takes all of a generation's pods away (unchecked only).
+	ScaleDownGeneration = Def[GenerationRef, None]{"kube.ScaleDownGeneration", Effect}
+	// RestoreGeneration makes all of them again that the generation was made with.
+	RestoreGeneration = Def[GenerationRef, None]{"kube.RestoreGeneration", Effect}
 	// ScaleWorkers brings a generation to another number of TaskManagers (in place);
 	// those named as spare go first.
 	ScaleWorkers = Def[WorkersIn, None]{"kube.ScaleWorkers", Effect}
@@ -124,6 +128,9 @@ type AwaitGenerationIn struct {
 	Generation int          `json:"generation"`
 	Roles      []string     `json:"roles"`             // client, jobmanager, taskmanager
 	Settled    bool         `json:"settled,omitempty"` // also until the pods that go are gone, for a minute
+	// RoomSince, RFC 3339: room was made then, so the grace of pods that waited for
+	// some before begins anew.
+	RoomSince string `json:"roomSince,omitempty"`
 }
 
 // AwaitGenerationOut is the time that each role took.

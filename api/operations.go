@@ -178,7 +178,7 @@ func accepted(a *API, row store.Operation, key, runID string) gen.StartOperation
 func toRequest(body gen.OperationRequest) job.Request {
 	return job.Request{
 		Kind: job.Kind(body.Kind), Revision: body.Revision, Profile: body.Profile,
-		Strategy: job.Strategy(body.Strategy), Stateless: body.Stateless, FromSnapshot: body.FromSnapshot, AllowCold: body.AllowCold, AllowStateLoss: body.AllowStateLoss, Reason: strings.TrimSpace(body.Reason),
+		Strategy: job.Strategy(body.Strategy), Stateless: body.Stateless, FromSnapshot: body.FromSnapshot, AllowCold: body.AllowCold, AllowUnchecked: body.AllowUnchecked, AllowStateLoss: body.AllowStateLoss, Reason: strings.TrimSpace(body.Reason),
 		SoakSeconds: body.SoakSeconds, WithoutSavepoint: body.WithoutSavepoint, Replay: job.Replay(body.Replay), PlanDigest: body.PlanDigest,
 		Supersede: body.Supersede, DefaultDecision: body.DefaultDecision, DefaultAfterMinutes: body.DefaultAfterMinutes,
 	}
@@ -186,7 +186,7 @@ func toRequest(body gen.OperationRequest) job.Request {
 
 func fromRequest(r job.Request) gen.OperationRequest {
 	return gen.OperationRequest{
-		Kind: string(r.Kind), Revision: r.Revision, Profile: r.Profile, Strategy: string(r.Strategy), Stateless: r.Stateless, FromSnapshot: r.FromSnapshot, AllowCold: r.AllowCold, AllowStateLoss: r.AllowStateLoss, Reason: r.Reason,
+		Kind: string(r.Kind), Revision: r.Revision, Profile: r.Profile, Strategy: string(r.Strategy), Stateless: r.Stateless, FromSnapshot: r.FromSnapshot, AllowCold: r.AllowCold, AllowUnchecked: r.AllowUnchecked, AllowStateLoss: r.AllowStateLoss, Reason: r.Reason,
 		SoakSeconds: r.SoakSeconds, WithoutSavepoint: r.WithoutSavepoint, Replay: string(r.Replay), PlanDigest: r.PlanDigest,
 		Supersede: r.Supersede, DefaultDecision: r.DefaultDecision, DefaultAfterMinutes: r.DefaultAfterMinutes,
 	}

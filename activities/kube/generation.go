@@ -207,6 +207,13 @@ func (a *Activities) AwaitGeneration(ctx context.Context, in activities.AwaitGen
 	if in.Settled {
 		wanted.Settled = settles
 	}
+	if in.RoomSince != "" {
+		made, err := time.Parse(time.RFC3339, in.RoomSince)
+		if err != nil {
+			return activities.AwaitGenerationOut{}, failure.Wrap(failure.Internal, err, "await generation: roomSince")
+		}
+		wanted.RoomSince = made
+	}
 	for _, text := range in.Roles {
 		role, err := manifest.CheckRole(text)
 		if err != nil {
@@ -244,6 +251,37 @@ func (a *Activities) RestoreWorkers(ctx context.Context, in activities.Generatio
 	name := manifest.Of(in.Identity, in.Generation).Deployment(manifest.TaskManager)
 	return effect.Do(ctx, effect.ApplyGeneration, name+" back", func(ctx context.Context) (activities.None, error) {
 		return activities.None{}, a.cluster.ScaleBack(ctx, manifest.ManagerGeneration, in.Identity.Namespace, name, manifest.AnnotationWorkers)
+	})
+}
+
+// ScaleDownGeneration takes all pods away; what they were made from stays.
+func (a *Activities) ScaleDownGeneration(ctx context.Context, in activities.GenerationRef) (activities.None, error) {
+	return a.scaleAll(ctx, in, " 0", func(ctx context.Context, deployment string, _ manifest.Role) error {
+		return a.cluster.Scale(ctx, manifest.ManagerGeneration, in.Identity.Namespace, deployment, 0)
+	})
+}
+
+// RestoreGeneration undoes ScaleDownGeneration and ScaleDownWorkers.
+func (a *Activities) RestoreGeneration(ctx context.Context, in activities.GenerationRef) (activities.None, error) {
+	return a.scaleAll(ctx, in, " back", func(ctx context.Context, deployment string, role manifest.Role) error {
+		if role == manifest.TaskManager {
+			return a.cluster.ScaleBack(ctx, manifest.ManagerGeneration, in.Identity.Namespace, deployment, manifest.AnnotationWorkers)
+		}
+		return a.cluster.Scale(ctx, manifest.ManagerGeneration, in.Identity.Namespace, deployment, 1)
+	})
+}
+
+func (a *Activities) scaleAll(ctx context.Context, in activities.GenerationRef, what string, scale func(context.Context, string, manifest.Role) error) (activities.None, error) {
+	if _, err := a.tenant(in.Identity); err != nil {
+		return activities.None{}, err
+	}
+	name := manifest.Of(in.Identity, in.Generation)
+	return effect.Do(ctx, effect.ApplyGeneration, name.Root()+what, func(ctx context.Context) (activities.None, error) {
+		var calls []func(context.Context) error
+		for _, role := range manifest.Roles {
+			calls = append(calls, func(ctx context.Context) error { return scale(ctx, name.Deployment(role), role) })
+		}
+		return activities.None{}, parallel(ctx, calls)
 	})
 }
 

@@ -70,6 +70,8 @@ func (a *Activities) Register(registry activities.Registry) {
 	activities.Register(registry, activities.AwaitGeneration, a.AwaitGeneration)
 	activities.Register(registry, activities.ScaleDownWorkers, a.ScaleDownWorkers)
 	activities.Register(registry, activities.RestoreWorkers, a.RestoreWorkers)
+	activities.Register(registry, activities.ScaleDownGeneration, a.ScaleDownGeneration)
+	activities.Register(registry, activities.RestoreGeneration, a.RestoreGeneration)
 	activities.Register(registry, activities.ScaleWorkers, a.ScaleWorkers)
 	activities.Register(registry, activities.NoteSize, a.NoteSize)
 	activities.Register(registry, activities.RemoveGeneration, a.RemoveGeneration)

@@ -104,6 +104,7 @@ func (a *app) startCommand(kind job.Kind, short string) *cobra.Command {
 	if kind.Replaces() {
 		flags.StringVar(&w.request.Strategy, "strategy", "", "warm (default): the new cluster stands before the stop; cold: less resources, more downtime; in-place (default of rescale where possible): only the parallelism of the running job")
 		flags.BoolVar(&w.request.AllowCold, "allow-cold", false, "go on cold when the new TaskManagers don't fit beside those that run")
+		flags.BoolVar(&w.request.AllowUnchecked, "allow-unchecked", false, "with --allow-cold or --strategy cold: stop the job before anything of the new revision was checked, when not even its JobManager fits beside what runs")
 		flags.StringVar(&w.request.Replay, "replay", "", "what a rollback may do when the old revision can't read the new one's snapshots: ask (default), allow or deny to publish again what came after the savepoint")
 	}
 	if kind == job.Rescale {

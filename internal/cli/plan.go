@@ -74,6 +74,7 @@ func (a *app) planCommand() *cobra.Command {
 	flags.StringVar(&w.request.Profile, "profile", "", "profile; the one in force when left out, else ordinary")
 	flags.StringVar(&w.request.Strategy, "strategy", "", "warm (default), cold or in-place")
 	flags.BoolVar(&w.request.AllowCold, "allow-cold", false, "of an upgrade: cold when the new TaskManagers don't fit beside those that run")
+	flags.BoolVar(&w.request.AllowUnchecked, "allow-unchecked", false, "of a cold upgrade: stop first, check then, when not even the new JobManager fits beside what runs")
 	flags.BoolVar(&w.request.Stateless, "stateless", false, "of a start: without a snapshot")
 	flags.StringVar(&w.request.FromSnapshot, "from-snapshot", "", "of a start: from a copy of this snapshot (hdfs://…), which isn't the job's own")
 	flags.BoolVar(&w.request.WithoutSavepoint, "without-savepoint", false, "of an upgrade: on from the newest checkpoint when no savepoint can be taken")

@@ -111,6 +111,9 @@ func printEnd(w io.Writer, o apiclient.Operation) {
 	if p.DowntimeMs > 0 {
 		_, _ = fmt.Fprintf(w, "  downtime   %s\n", took(p.DowntimeMs))
 	}
+	if p.Plan.Unchecked != "" {
+		_, _ = fmt.Fprintf(w, "  unchecked  %s\n", clean(p.Plan.Unchecked))
+	}
 	printState(w, p.Plan.State)
 	if p.Failure.Code != "" {
 		_, _ = fmt.Fprintf(w, "  %s: %s\n", clean(p.Failure.Code), clean(p.Failure.Message))

@@ -51,7 +51,11 @@ type Request struct {
 	// AllowCold lets a warm operation go on cold when its TaskManagers don't fit
 	// beside those that run.
 	AllowCold bool `json:"allowCold,omitempty"`
-	Stateless bool `json:"stateless,omitempty"` // start without a snapshot, stop without keeping one
+	// AllowUnchecked lets a cold operation go on when not even the new JobManager
+	// fits beside what runs: the job is stopped before anything of the new revision
+	// was checked.
+	AllowUnchecked bool `json:"allowUnchecked,omitempty"`
+	Stateless      bool `json:"stateless,omitempty"` // start without a snapshot, stop without keeping one
 	// AllowStateLoss is the word without which a start or upgrade is refused whose
 	// job graph has no operator for some state in the snapshot.
 	AllowStateLoss bool   `json:"allowStateLoss,omitempty"`

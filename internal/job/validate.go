@@ -236,6 +236,7 @@ func (r Request) uses() []use {
 		{"/profile", r.Profile != "", r.Kind.Submits() && r.Kind != Restart},
 		{"/strategy", r.Strategy != "", r.Kind.Replaces()},
 		{"/allowCold", r.AllowCold, r.Kind.Replaces()},
+		{"/allowUnchecked", r.AllowUnchecked, r.Kind.Replaces()},
 		{"/stateless", r.Stateless, r.Kind == Start},
 		{"/fromSnapshot", r.FromSnapshot != "", r.Kind == Start},
 		{"/allowStateLoss", r.AllowStateLoss, r.Kind.ChoosesRevision()},
@@ -283,6 +284,9 @@ func (r Request) validateValues(v *fields) {
 	}
 	if r.AllowCold && (r.Strategy == Cold || r.Strategy == InPlace) {
 		v.add("/allowCold", "means nothing here: it is for what is warm and takes the place of what runs", "leave it out")
+	}
+	if r.AllowUnchecked && r.Kind.Replaces() && !r.AllowCold && r.Strategy != Cold {
+		v.add("/allowUnchecked", "means nothing to what must not be cold: unchecked is a cold operation for whose JobManager there is no room", "say allowCold too, or strategy cold; or leave it out")
 	}
 	r.validateForeign(v)
 	r.validateDefault(v)

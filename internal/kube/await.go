@@ -29,6 +29,8 @@ type Wanted struct {
 	// Placement is how long a pod may wait for room before the wait fails (detail
 	// failure.NoRoom); 0: for ever.
 	Placement time.Duration
+	// RoomSince: no pod's wait for room counts as longer than since then.
+	RoomSince time.Time
 	// Settled is how long to wait also until no pod is left beyond those that are
 	// asked for; behind it they stay, as those of a lost node do.
 	Settled time.Duration
@@ -175,7 +177,7 @@ func (w *waiting) look(v *view, now time.Time) (done bool, line string, err erro
 			lines = append(lines, fmt.Sprintf("%s: %d pods, %d stay", name, living(pods), replicas(d)))
 			continue
 		}
-		line, fatal := Explain(d, pods, now, w.wanted.Placement)
+		line, fatal := Explain(d, pods, now, w.placement(now))
 		if fatal != nil {
 			return false, "", fatal
 		}
@@ -189,6 +191,15 @@ func (w *waiting) look(v *view, now time.Time) (done bool, line string, err erro
 		lines = append(lines, fmt.Sprintf("ready: %s", strings.Join(names, ", ")))
 	}
 	return false, strings.Join(lines, "; "), nil
+}
+
+// placement is the grace of pods without room; none where even the whole of it is
+// not over since room was made: what the scheduler said before then is old.
+func (w *waiting) placement(now time.Time) time.Duration {
+	if now.Sub(w.wanted.RoomSince) <= w.wanted.Placement {
+		return 0
+	}
+	return w.wanted.Placement
 }
 
 // living counts the pods whose processes may still run, also those that are told

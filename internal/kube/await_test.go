@@ -11,6 +11,8 @@ import (
 	appslisters "k8s.io/client-go/listers/apps/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
+
+	"sluice/internal/failure"
 )
 
 // A Deployment's status no longer counts a pod that was told to end; its
@@ -37,6 +39,30 @@ func TestSettledWaitsForThePodsThatGo(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, c.want, done, line)
 		})
+	}
+}
+
+// What the scheduler said of a pod before room was made is old.
+func TestRoomThatWasMadeGivesTheWholeGraceAnew(t *testing.T) {
+	now := time.Now()
+	d := deployment(func(d *apps.Deployment) { d.Spec.Selector = &meta.LabelSelector{}; d.Status.AvailableReplicas = 0 })
+	v := seen(t, d, pod(justUnschedulable(now.Add(-time.Hour))))
+	for name, c := range map[string]struct {
+		made time.Time
+		want bool
+	}{
+		"never":        {time.Time{}, true},
+		"just now":     {now.Add(-time.Minute), false},
+		"a while ago":  {now.Add(-6 * time.Minute), true},
+		"by its clock": {now.Add(time.Second), false},
+	} {
+		w := newWaiting(Wanted{Namespace: d.Namespace, Names: []string{d.Name}, Placement: 5 * time.Minute, RoomSince: c.made}, nil)
+		_, _, err := w.look(v, now)
+		if c.want {
+			require.NotEmpty(t, failure.Of(err).Details[failure.NoRoom], name)
+		} else {
+			require.NoError(t, err, name)
+		}
 	}
 }
 

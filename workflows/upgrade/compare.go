@@ -210,7 +210,8 @@ func (r *run) compares(ctx workflow.Context) bool {
 }
 
 // compare is the second part of the plan: anything wrong here ends the operation
-// with the old job untouched.
+// with the old job untouched, or brings that back where nothing could be checked
+// before the stop.
 func (r *run) compare(ctx workflow.Context, prepared agentapi.PrepareOut) error {
 	if !r.compares(ctx) {
 		return nil
@@ -234,7 +235,7 @@ func (r *run) comparison(ctx workflow.Context, prepared agentapi.PrepareOut) (St
 		return StateComparison{Unknown: "not compared: " + why}, nil
 	}
 	in := activities.ReadStateIn{Path: r.restore}
-	if intent := r.state.Intent; r.in.Request.Kind.Replaces() && intent != nil {
+	if intent := r.state.Intent; r.in.Request.Kind.Replaces() && intent != nil && !r.unchecked { // else the snapshot is there already
 		in = activities.ReadStateIn{Directory: r.checkpoints(intent.FlinkJobID), Path: intent.RestorePath}
 	}
 	stored, err := flow.Do(ctx, r.queue, activities.ReadState, in, "which operators have state in the newest snapshot?")

@@ -3,8 +3,9 @@
 //
 // contract.go is what callers see; workflow.go the order of the steps; plan.go
 // the pure decisions; planonly.go the flow that does nothing but plan;
-// prepare.go, stop.go, submit.go and finish.go the steps; ask.go the wait for a
-// person; incident.go what befalls the job meanwhile; story.go what people read.
+// prepare.go, stop.go, submit.go and finish.go the steps, room.go and unchecked.go
+// what becomes of them without room; ask.go the wait for a person;
+// incident.go what befalls the job meanwhile; story.go what people read.
 package upgrade
 
 import (
@@ -142,7 +143,7 @@ type Step struct {
 }
 
 // Plan is what the operation would do; its first part is made before any
-// effect, Vertices and State after the new cluster is prepared.
+// effect, Unchecked, Vertices and State after the new cluster is prepared.
 type Plan struct {
 	Digest       string            `json:"digest"` // sha256 of the first part
 	Kind         job.Kind          `json:"kind"`
@@ -156,6 +157,7 @@ type Plan struct {
 	Changes      []Change          `json:"changes,omitempty"`
 	Delta        Delta             `json:"delta"`
 	Steps        []string          `json:"steps"`
+	Unchecked    string            `json:"unchecked,omitempty"`    // what was not checked before the stop, and why
 	Transactions *Transactions     `json:"transactions,omitempty"` // of a job that writes to Kafka
 	Vertices     []agentapi.Vertex `json:"vertices,omitempty"`
 	State        *StateComparison  `json:"state,omitempty"`

@@ -439,7 +439,7 @@ func changes(old *job.Spec, new job.Spec) []Change {
 }
 
 func digest(p Plan) string {
-	p.Digest, p.Vertices, p.State = "", nil, nil
+	p.Digest, p.Unchecked, p.Vertices, p.State = "", "", nil, nil
 	data, err := json.Marshal(p)
 	if err != nil { // only plain data
 		panic(err)

@@ -72,9 +72,15 @@ func (r *run) generationIn(workers bool) activities.GenerationIn {
 }
 
 func (r *run) ready(ctx workflow.Context) error {
-	if err := r.pods(ctx); err != nil {
+	if err := r.pods(ctx); err != nil || r.unchecked {
 		return err
 	}
+	return r.check(ctx)
+}
+
+// check lets the new cluster's agent find out what can be known of the revision
+// without a submission.
+func (r *run) check(ctx workflow.Context) error {
 	var out agentapi.PrepareOut
 	err := r.step(ctx, "prepare", "slots, artifact, job graph and primer", func() (_ string, err error) {
 		in := agentapi.PrepareIn{

@@ -227,6 +227,9 @@ func (r *run) outOfReach(epoch int64) string {
 
 // bringWorkersBack is replaceWorkers the other way round.
 func (r *run) bringWorkersBack(ctx workflow.Context) func(workflow.Context) error {
+	if r.unchecked {
+		return r.bringClusterBack(ctx)
+	}
 	if r.warm() {
 		return func(workflow.Context) error { return nil }
 	}

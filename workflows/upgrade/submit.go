@@ -74,6 +74,12 @@ func (r *run) replaceWorkers(ctx workflow.Context) func(workflow.Context) error 
 	}
 	down := flow.Go(ctx, r.queue, activities.ScaleDownWorkers, activities.GenerationRef{Identity: r.target.Identity, Generation: r.old},
 		fmt.Sprintf("take the TaskManagers of generation %d away", r.old))
+	if r.unchecked { // their place is the new JobManager's first
+		return func(ctx workflow.Context) error {
+			_, err := down.Get(ctx)
+			return err
+		}
+	}
 	up := flow.Go(ctx, r.queue, activities.ApplyGeneration, r.generationIn(true), fmt.Sprintf("make the TaskManagers of generation %d", r.generation))
 	return func(ctx workflow.Context) error {
 		if _, err := down.Get(ctx); err != nil {

@@ -24,6 +24,8 @@ type run struct {
 	queue      string      // of the job's site
 	old        int         // generation that is active when the operation starts; 0: none
 	cold       bool        // the TaskManagers come after the stop, though warm was asked for
+	unchecked  bool        // not even the new JobManager fits beside the job: all is checked behind the stop
+	stoodDown  bool        // the old generation's pods were taken away for that
 	generation int         // made by this operation; 0: none
 	restore    string      // snapshot to submit from; "": stateless
 	epoch      int64       // of the submission to come

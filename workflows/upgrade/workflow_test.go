@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ import (
 type world struct {
 	env   *testsuite.TestWorkflowEnvironment
 	calls []string
+	mutex sync.Mutex // of calls: some activities run side by side
 	facts upgrade.Facts
 	state lease.State
 
@@ -70,7 +72,7 @@ func next[T any](answers *[]answer[T], otherwise T) (T, error) {
 
 func on[In, Out any](w *world, def activities.Def[In, Out], answer func(In) (Out, error)) {
 	w.env.RegisterActivityWithOptions(func(_ context.Context, in In) (Out, error) {
-		w.calls = append(w.calls, def.Name)
+		w.called(def.Name)
 		if w.onCall != nil {
 			w.onCall(def.Name)
 		}
@@ -169,6 +171,8 @@ func (w *world) kube() {
 		w.workers = append(w.workers, in.Replicas)
 		return activities.None{}, nil
 	})
+	on(w, activities.ScaleDownGeneration, func(activities.GenerationRef) (activities.None, error) { return activities.None{}, nil })
+	on(w, activities.RestoreGeneration, func(activities.GenerationRef) (activities.None, error) { return activities.None{}, nil })
 	on(w, activities.RestoreWorkers, func(activities.GenerationRef) (activities.None, error) { return activities.None{}, nil })
 	on(w, activities.RemoveGeneration, func(in activities.GenerationRef) (activities.None, error) {
 		_, err := w.change(func(s lease.State) (lease.State, error) { return s.Retire(in.Generation) })
@@ -179,7 +183,7 @@ func (w *world) kube() {
 	})
 	on(w, activities.AwaitGeneration, func(in activities.AwaitGenerationIn) (activities.AwaitGenerationOut, error) {
 		if in.Settled {
-			w.calls = append(w.calls, "settled")
+			w.called("settled")
 		}
 		return activities.AwaitGenerationOut{}, nil
 	})
@@ -336,6 +340,12 @@ func stopEnding(w *world, outcome lease.Outcome, path string) func(context.Conte
 		_, err := w.change(func(s lease.State) (lease.State, error) { return s.Record(s.Epoch, outcome, path) })
 		return agentapi.StopOut{Savepoint: path, JobState: string(outcome)}, err
 	}
+}
+
+func (w *world) called(what string) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.calls = append(w.calls, what)
 }
 
 func (w *world) index(call string) int {

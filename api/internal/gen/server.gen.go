@@ -230,6 +230,9 @@ type OperationRequest struct {
 	// AllowStateLoss State in the snapshot may go for which the new job graph has no operator; role admin
 	AllowStateLoss bool `json:"allowStateLoss,omitempty,omitzero"`
 
+	// AllowUnchecked With allowCold or strategy cold: when not even the new JobManager fits beside what runs, the job is stopped before anything of the new revision was checked; what fails then is rolled back
+	AllowUnchecked bool `json:"allowUnchecked,omitempty,omitzero"`
+
 	// DefaultAfterMinutes 1 to 10080
 	DefaultAfterMinutes int `json:"defaultAfterMinutes,omitempty,omitzero"`
 
@@ -311,7 +314,10 @@ type Plan struct {
 
 	// Transactions Of a revision that writes to Kafka in transactions
 	Transactions Transactions `json:"transactions,omitempty,omitzero"`
-	Vertices     []Vertex     `json:"vertices,omitempty,omitzero"`
+
+	// Unchecked What of the new revision was not checked before the stop, and why; set when the operation goes on without
+	Unchecked string   `json:"unchecked,omitempty,omitzero"`
+	Vertices  []Vertex `json:"vertices,omitempty,omitzero"`
 
 	// Why this strategy
 	Why string `json:"why,omitempty,omitzero"`
@@ -324,6 +330,9 @@ type PlanRequest struct {
 
 	// AllowStateLoss State in the snapshot may go for which the new job graph has no operator; role admin
 	AllowStateLoss bool `json:"allowStateLoss,omitempty,omitzero"`
+
+	// AllowUnchecked With allowCold or strategy cold: when not even the new JobManager fits beside what runs, the job is stopped before anything of the new revision was checked; what fails then is rolled back
+	AllowUnchecked bool `json:"allowUnchecked,omitempty,omitzero"`
 
 	// DefaultAfterMinutes 1 to 10080
 	DefaultAfterMinutes int `json:"defaultAfterMinutes,omitempty,omitzero"`
