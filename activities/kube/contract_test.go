@@ -227,6 +227,20 @@ func TestGeneration(t *testing.T) {
 	require.NoError(t, err, "the platform owns replicas before and after scaling")
 	f.await(t, 1, "taskmanager")
 
+	// All away, twice, and back.
+	for range 2 {
+		_, err = f.ScaleDownGeneration(ctx, ref)
+		require.NoError(t, err)
+	}
+	f.gone(t, manifest.GenerationSelector(manifest.Of(f.identity, 1)))
+	for range 2 {
+		_, err = f.RestoreGeneration(ctx, ref)
+		require.NoError(t, err)
+	}
+	f.await(t, 1, "jobmanager", "taskmanager")
+	_, err = f.ApplyGeneration(ctx, f.generation(true))
+	require.NoError(t, err, "the platform owns replicas before and after that")
+
 	// Removed, twice, with everything; and a late apply doesn't bring it back.
 	f.Requests()
 	_, err = f.RemoveGeneration(ctx, ref)

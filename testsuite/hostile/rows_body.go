@@ -224,6 +224,7 @@ func operations() []Request {
 		deep("a profile of dots", `{"kind":"upgrade","profile":"../x"}`, "/profile"),
 		deep("a strategy that is none", `{"kind":"upgrade","strategy":"hot"}`, "/strategy"),
 		deep("a strategy of a stop", `{"kind":"stop","strategy":"cold"}`, "/strategy"),
+		deep("what must not be cold, but unchecked", `{"kind":"upgrade","allowUnchecked":true}`, "/allowUnchecked"),
 		deep("a revision of a restart", `{"kind":"restart","revision":1}`, "/revision"),
 		deep("a rollback below nothing", `{"kind":"rollback","revision":-1}`, "/revision"),
 		deep("a rollback without its state", `{"kind":"rollback","stateless":true}`, "/stateless").by(Admin),

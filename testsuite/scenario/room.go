@@ -3,7 +3,6 @@ package scenario
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -18,21 +17,40 @@ import (
 // Requests aren't limits: nothing is taken from anybody.
 func (w *World) Wide() job.Profile {
 	w.T.Helper()
-	w.Until("the pods of earlier stories are gone, and their room is free", 2*time.Minute, func() bool {
-		pods, err := w.Kube.CoreV1().Pods("").List(context.Background(), meta.ListOptions{LabelSelector: "sluice.io/job"})
-		return err == nil && len(pods.Items) == 0
-	})
-	free := w.freeCPU() - 300 // a client and a JobManager of each generation
+	free := w.empty() - 300 // a client and a JobManager of each generation
 	require.Greater(w.T, free, int64(300), "m of CPU are free on the node")
 	wide := Small
 	wide.Name = "wide"
 	wide.TaskManager.CPU = fmt.Sprintf("%dm", free*6/10)
-	a := w.Call(http.MethodPut, "/profiles/"+wide.Name, map[string]any{
-		"jobManager": wide.JobManager, "taskManager": wide.TaskManager, "parallelism": wide.Parallelism,
-	})
-	require.Contains(w.T, []int{http.StatusOK, http.StatusCreated}, a.Status, string(a.Body))
+	w.Profile(wide)
 	w.Say("profile wide: TaskManagers ask for %s of %d m of CPU", wide.TaskManager.CPU, free)
 	return wide
+}
+
+// Tall makes the profile "tall": JobManager and TaskManager ask for nine twentieths
+// each, so that beside them there is room for no other JobManager, and in the place
+// of either for one.
+func (w *World) Tall() job.Profile {
+	w.T.Helper()
+	free := w.empty() - 100 // a client of each generation
+	require.Greater(w.T, free, int64(300), "m of CPU are free on the node")
+	tall := Small
+	tall.Name = "tall"
+	tall.JobManager.CPU = fmt.Sprintf("%dm", free*9/20)
+	tall.TaskManager.CPU = tall.JobManager.CPU
+	w.Profile(tall)
+	w.Say("profile tall: JobManager and TaskManager ask for %s each of %d m of CPU", tall.JobManager.CPU, free)
+	return tall
+}
+
+// empty is the free CPU of the node without jobs.
+func (w *World) empty() int64 {
+	w.T.Helper()
+	w.Until("the pods of earlier stories are gone, and their room is free", 2*time.Minute, func() bool {
+		pods, err := w.Kube.CoreV1().Pods("").List(context.Background(), meta.ListOptions{LabelSelector: "sluice.io/job"})
+		return err == nil && len(pods.Items) == 0
+	})
+	return w.freeCPU()
 }
 
 func (w *World) freeCPU() int64 {

@@ -55,6 +55,7 @@ var stories = []struct {
 	{"rollback-to-revision", "back to an older revision, with its state; a stop and a start stay there until a newer one is named", rollbackToRevision},
 	{"foreign-savepoint", "a new job starts from a copy of a savepoint that another left outside the platform", foreignSavepoint},
 	{"cold-when-unschedulable", "no room for a second cluster: refused before the stop, or cold where the request allows it", coldWhenUnschedulable},
+	{"unchecked-when-nothing-fits", "no room even for a second JobManager: refused before the stop, or checked behind it where the request allows it, and rolled back where that says no", uncheckedWhenNothingFits},
 	{"plan-then-upgrade", "a plan has no effects, an operation does just what was planned or nothing; its events are complete", planThenUpgrade},
 	{"upgrade-config", "only options, arguments and profile change: the plan shows them, the state goes on", upgradeConfig},
 	{"bad-image", "an engine image that the node can't have never stops the running job, and it is said soon", badImage},
@@ -78,6 +79,7 @@ var stories = []struct {
 // told side by side (SLUICE_STORIES at once, testsuite/scenario/run).
 var alone = []string{
 	"worker-killed-between-stop-and-submit", "kafka-exactly-once", "hostile-requests", "upgrade-in-the-metrics", "cold-when-unschedulable",
+	"unchecked-when-nothing-fits",
 }
 
 func TestScenario(t *testing.T) {
