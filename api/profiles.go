@@ -55,9 +55,9 @@ func (a *API) ListProfiles(ctx context.Context, request gen.ListProfilesRequestO
 func toProfile(name string, body gen.ProfileBody) job.Profile {
 	return job.Profile{
 		Name:       name,
-		JobManager: job.Role{CPU: body.JobManager.CPU, MemoryMiB: body.JobManager.MemoryMiB},
+		JobManager: job.Role{CPU: body.JobManager.CPU, MemoryMiB: body.JobManager.MemoryMiB, JVM: job.JVM(body.JobManager.Jvm)},
 		TaskManager: job.TaskManager{
-			Role:     job.Role{CPU: body.TaskManager.CPU, MemoryMiB: body.TaskManager.MemoryMiB},
+			Role:     job.Role{CPU: body.TaskManager.CPU, MemoryMiB: body.TaskManager.MemoryMiB, JVM: job.JVM(body.TaskManager.Jvm)},
 			Replicas: body.TaskManager.Replicas, Slots: body.TaskManager.Slots,
 		},
 		Parallelism: body.Parallelism,
@@ -67,9 +67,9 @@ func toProfile(name string, body gen.ProfileBody) job.Profile {
 func fromProfile(p store.Profile) gen.Profile {
 	return gen.Profile{
 		Name:       p.Name,
-		JobManager: gen.Role{CPU: p.Body.JobManager.CPU, MemoryMiB: p.Body.JobManager.MemoryMiB},
+		JobManager: gen.Role{CPU: p.Body.JobManager.CPU, MemoryMiB: p.Body.JobManager.MemoryMiB, Jvm: string(p.Body.JobManager.JVM)},
 		TaskManager: gen.TaskManager{
-			CPU: p.Body.TaskManager.CPU, MemoryMiB: p.Body.TaskManager.MemoryMiB,
+			CPU: p.Body.TaskManager.CPU, MemoryMiB: p.Body.TaskManager.MemoryMiB, Jvm: string(p.Body.TaskManager.JVM),
 			Replicas: p.Body.TaskManager.Replicas, Slots: p.Body.TaskManager.Slots,
 		},
 		Parallelism: p.Body.Parallelism, BuiltIn: p.BuiltIn, UpdatedAt: p.UpdatedAt, UpdatedBy: p.UpdatedBy,

@@ -170,8 +170,10 @@ func profileChanges(before, after apiclient.Profile) []job.Change {
 	count := func(field string, from, to int) { add(field, digits(from), digits(to)) }
 	add("jobManager.cpu", before.JobManager.CPU, after.JobManager.CPU)
 	count("jobManager.memoryMiB", before.JobManager.MemoryMiB, after.JobManager.MemoryMiB)
+	add("jobManager.jvm", before.JobManager.Jvm, after.JobManager.Jvm)
 	add("taskManager.cpu", before.TaskManager.CPU, after.TaskManager.CPU)
 	count("taskManager.memoryMiB", before.TaskManager.MemoryMiB, after.TaskManager.MemoryMiB)
+	add("taskManager.jvm", before.TaskManager.Jvm, after.TaskManager.Jvm)
 	count("taskManager.replicas", before.TaskManager.Replicas, after.TaskManager.Replicas)
 	count("taskManager.slots", before.TaskManager.Slots, after.TaskManager.Slots)
 	count("parallelism", before.Parallelism, after.Parallelism)

@@ -57,6 +57,9 @@ func (v *fields) role(field string, role Role, minimum int) {
 		v.add(field+"/cpu", "is not a positive amount of CPU", `for example "500m" or "2"`)
 	}
 	v.between(field+"/memoryMiB", role.MemoryMiB, minimum, MaxMemoryMiB)
+	if role.JVM != "" && role.JVM != QuickStart && role.JVM != Throughput {
+		v.add(field+"/jvm", fmt.Sprintf("%q is not known", role.JVM), fmt.Sprintf("%s or %s, or leave it out", QuickStart, Throughput))
+	}
 }
 
 func (v *fields) between(field string, value, low, high int) {

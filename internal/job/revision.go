@@ -52,7 +52,21 @@ type Profile struct {
 type Role struct {
 	CPU       string `json:"cpu"`       // Kubernetes quantity, e.g. "500m"
 	MemoryMiB int    `json:"memoryMiB"` // total process memory in MiB
+	JVM       JVM    `json:"jvm,omitempty"`
 }
+
+// JVM says what a role's JVM is tuned for.
+type JVM string
+
+const (
+	// QuickStart compiles once and lightly: ready in about half the CPU time and
+	// with less memory, but hot code stays slower. A
+	// JobManager's default: it moves no records.
+	QuickStart JVM = "quick-start"
+	// Throughput leaves compilers and collector to the JVM, which chooses by CPU
+	// and memory. A TaskManager's default.
+	Throughput JVM = "throughput"
+)
 
 // TaskManager sizes the workers of a generation.
 type TaskManager struct {

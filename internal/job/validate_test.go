@@ -132,6 +132,7 @@ func TestProfileValidate(t *testing.T) {
 		"little memory":       {func(p *Profile) { p.JobManager.MemoryMiB = 100; p.TaskManager.MemoryMiB = 100 }, []string{"/jobManager/memoryMiB", "/taskManager/memoryMiB"}},
 		"no TaskManagers":     {func(p *Profile) { p.TaskManager.Replicas = 0 }, []string{"/taskManager/replicas"}},
 		"bad name":            {func(p *Profile) { p.Name = "Big" }, []string{"/name"}},
+		"other JVM":           {func(p *Profile) { p.JobManager.JVM, p.TaskManager.JVM = Throughput, "fast" }, []string{"/taskManager/jvm"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := DefaultProfile()

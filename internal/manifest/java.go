@@ -1,12 +1,15 @@
 package manifest
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"path"
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"sluice/internal/job"
 )
 
 const (
@@ -35,22 +38,28 @@ var opens = []string{
 }
 
 // java is the container's command: no script of Flink's, each of which starts
-// JVMs of its own before the one that counts. Serial collector and first-tier
-// compiler: a JVM is ready and primed in a third of the time and a quarter of
-// the memory, and an upgrade's downtime is mostly JVMs warming up.
-func java(heap, metaspace, processors int, more ...string) []string {
-	command := []string{
-		"java",
-		"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
-		"-Xms64m", fmt.Sprintf("-Xmx%dm", heap), fmt.Sprintf("-XX:MaxMetaspaceSize=%dm", metaspace),
+// JVMs of its own before the one that counts.
+func java(tuned []string, heap, metaspace, processors int, more ...string) []string {
+	command := append([]string{"java"}, tuned...)
+	command = append(command,
+		"-Xshare:auto", "-Xms64m", fmt.Sprintf("-Xmx%dm", heap), fmt.Sprintf("-XX:MaxMetaspaceSize=%dm", metaspace),
 		// Without a CPU limit a JVM counts the node's cores and sizes dozens of
 		// thread pools by them.
 		fmt.Sprintf("-XX:ActiveProcessorCount=%d", processors),
 		"-XX:+ErrorFileToStdout", // a crash report in a pod's file system is lost with it
-	}
+	)
 	command = append(command, opens...)
 	command = append(command, "-Dlog4j.configurationFile="+flinkConf+"/log4j.properties")
 	return append(command, more...)
+}
+
+// tuned are the flags of what a JVM is for. The second compiler's code lies in the
+// overhead, of which it may have half: more than the container's limit is its end.
+func tuned(jvm job.JVM, overhead int) []string {
+	if jvm == job.QuickStart {
+		return []string{"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}
+	}
+	return []string{fmt.Sprintf("-XX:ReservedCodeCacheSize=%dm", clamp(overhead/2, 32, 240))}
 }
 
 func (in Input) jobManagerCommand() ([]string, error) {
@@ -62,7 +71,8 @@ func (in Input) jobManagerCommand() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return java(memory.Heap, memory.Metaspace, processors(cpu),
+	flags := tuned(cmp.Or(in.Profile.JobManager.JVM, job.QuickStart), memory.Overhead)
+	return java(flags, memory.Heap, memory.Metaspace, processors(cpu),
 		"-cp", "/opt/flink/lib/*", mainOf(JobManager), "--configDir", flinkConf), nil
 }
 
@@ -75,7 +85,8 @@ func (in Input) taskManagerCommand() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return java(memory.Heap(), memory.Metaspace, processors(cpu),
+	flags := tuned(cmp.Or(in.Profile.TaskManager.JVM, job.Throughput), memory.Overhead)
+	return java(flags, memory.Heap(), memory.Metaspace, processors(cpu),
 		"-XX:MaxDirectMemorySize="+strconv.Itoa(memory.Direct())+"m",
 		"-cp", "/opt/flink/lib/*", mainOf(TaskManager), "--configDir", flinkConf,
 		"-D", "taskmanager.host=$(POD_IP)",

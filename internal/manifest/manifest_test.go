@@ -126,6 +126,26 @@ func TestAssignmentIsTheAgents(t *testing.T) {
 	require.Equal(t, "orders-g7-client", Of(sample().Identity, 7).Service(Client))
 }
 
+func TestProfileTunesTheJVM(t *testing.T) {
+	flags := func(manager, worker job.JVM) (managers, workers []string) {
+		in := sample()
+		in.Profile.JobManager.JVM, in.Profile.TaskManager.JVM = manager, worker
+		managers, err := in.jobManagerCommand()
+		require.NoError(t, err)
+		workers, err = in.taskManagerCommand()
+		require.NoError(t, err)
+		return managers, workers
+	}
+	const light = "-XX:TieredStopAtLevel=1"
+	managers, workers := flags("", "")
+	require.Contains(t, managers, light)
+	require.NotContains(t, workers, light)
+	require.NotContains(t, workers, "-XX:+UseSerialGC")
+	managers, workers = flags(job.Throughput, job.QuickStart)
+	require.NotContains(t, managers, light)
+	require.Contains(t, workers, light)
+}
+
 func TestPlatformWinsOverTheRevision(t *testing.T) {
 	in := sample()
 	in.Revision.Spec.Options = map[string]string{

@@ -21,7 +21,7 @@ import (
 var roomy = job.Profile{
 	Name:        "roomy",
 	JobManager:  scenario.Small.JobManager,
-	TaskManager: job.TaskManager{Role: job.Role{CPU: "200m", MemoryMiB: 2048}, Replicas: 1, Slots: 2},
+	TaskManager: job.TaskManager{Role: job.Role{CPU: "200m", MemoryMiB: 2048, JVM: job.QuickStart}, Replicas: 1, Slots: 2},
 	Parallelism: 2,
 }
 

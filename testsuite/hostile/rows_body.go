@@ -191,6 +191,7 @@ func profiles() []Request {
 		row("no memory", profile("1", "0", "1", "1728", "1", "2", "1"), "/jobManager/memoryMiB"),
 		row("less than Flink starts with", profile("1", "1024", "1", "100", "1", "2", "1"), "/taskManager/memoryMiB"),
 		row("a petabyte", profile("1", "1073741824", "1", "1728", "1", "2", "1"), "/jobManager/memoryMiB"),
+		row("flags for the JVM", profile("1", `1024,"jvm":"-XX:OnError=sh"`, "1", "1728", "1", "2", "1"), "/jobManager/jvm"),
 		row("no CPU", profile("0", "1024", "1", "1728", "1", "2", "1"), "/jobManager/cpu"),
 		row("less than no CPU", profile("-1", "1024", "1", "1728", "1", "2", "1"), "/jobManager/cpu"),
 		row("all the CPU there is", profile("Inf", "1024", "1", "1728", "1", "2", "1"), "/jobManager/cpu"),

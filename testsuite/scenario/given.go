@@ -56,8 +56,8 @@ func (v Version) On(flink string) Version {
 // onto a machine of two cores.
 var Small = job.Profile{
 	Name:        "small",
-	JobManager:  job.Role{CPU: "100m", MemoryMiB: 768},
-	TaskManager: job.TaskManager{Role: job.Role{CPU: "100m", MemoryMiB: 896}, Replicas: 1, Slots: 2},
+	JobManager:  job.Role{CPU: "100m", MemoryMiB: 768, JVM: job.QuickStart},
+	TaskManager: job.TaskManager{Role: job.Role{CPU: "100m", MemoryMiB: 896, JVM: job.QuickStart}, Replicas: 1, Slots: 2},
 	Parallelism: 2,
 }
 

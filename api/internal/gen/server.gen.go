@@ -508,6 +508,9 @@ type Role struct {
 	// Example: 500m
 	CPU string `json:"cpu"`
 
+	// Jvm quick-start (light compiler, serial collector: ready sooner and in less memory, hot code stays slower; a JobManager's default) or throughput (the JVM chooses compilers and collector; a TaskManager's default)
+	Jvm string `json:"jvm,omitempty,omitzero"`
+
 	// MemoryMiB Total process memory in MiB
 	MemoryMiB int `json:"memoryMiB"`
 }
@@ -642,7 +645,10 @@ type Step struct {
 // TaskManager defines model for TaskManager.
 type TaskManager struct {
 	// CPU Example: 1
-	CPU       string `json:"cpu"`
+	CPU string `json:"cpu"`
+
+	// Jvm quick-start (light compiler, serial collector: ready sooner and in less memory, hot code stays slower; a JobManager's default) or throughput (the JVM chooses compilers and collector; a TaskManager's default)
+	Jvm       string `json:"jvm,omitempty,omitzero"`
 	MemoryMiB int    `json:"memoryMiB"`
 	Replicas  int    `json:"replicas"`
 
