@@ -15,6 +15,8 @@ var (
 	ReserveGeneration = Def[LeaseIn, ReserveOut]{"kube.ReserveGeneration", Effect}
 	// PlaceHold puts the operation's hold on the Lease.
 	PlaceHold = Def[LeaseIn, lease.State]{"kube.PlaceHold", Effect}
+	// TakeHold puts it in the place of the hold of an operation whose run is over.
+	TakeHold = Def[TakeHoldIn, lease.State]{"kube.TakeHold", Effect}
 	// MoveLease makes the generation active; it fails with Unproven while the last
 	// intent may live.
 	MoveLease = Def[LeaseIn, lease.State]{"kube.MoveLease", Effect}
@@ -58,6 +60,14 @@ type LeaseIn struct {
 	MayCreate  bool         `json:"mayCreate,omitempty"`  // ReserveGeneration: the plan saw that the job never had a Lease
 }
 
+// TakeHoldIn takes over a hold as it was seen.
+type TakeHoldIn struct {
+	Identity  job.Identity `json:"identity"`
+	Operation string       `json:"operation"`
+	Since     string       `json:"since"` // RFC 3339 by the workflow's clock
+	Seen      lease.State  `json:"seen"`
+}
+
 // ReadLeaseOut is the Lease, or that there is none.
 type ReadLeaseOut struct {
 	Exists bool        `json:"exists"`
@@ -81,6 +91,8 @@ type RecordOutcomeIn struct {
 	Identity job.Identity  `json:"identity"`
 	Epoch    int64         `json:"epoch"`
 	Outcome  lease.Outcome `json:"outcome"`
+	// Savepoint is what the stop on the Lease left, where its operation is over.
+	Savepoint string `json:"savepoint,omitempty"`
 }
 
 // GenerationRef names a generation of a job.

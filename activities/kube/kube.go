@@ -62,6 +62,7 @@ func (a *Activities) Register(registry activities.Registry) {
 	activities.Register(registry, activities.ReadLease, a.ReadLease)
 	activities.Register(registry, activities.ReserveGeneration, a.ReserveGeneration)
 	activities.Register(registry, activities.PlaceHold, a.PlaceHold)
+	activities.Register(registry, activities.TakeHold, a.TakeHold)
 	activities.Register(registry, activities.MoveLease, a.MoveLease)
 	activities.Register(registry, activities.RecordOutcome, a.RecordOutcome)
 	activities.Register(registry, activities.ReleaseHold, a.ReleaseHold)

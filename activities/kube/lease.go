@@ -61,6 +61,13 @@ func (a *Activities) PlaceHold(ctx context.Context, in activities.LeaseIn) (leas
 	})
 }
 
+// TakeHold puts the operation's hold in the place of a dead one's.
+func (a *Activities) TakeHold(ctx context.Context, in activities.TakeHoldIn) (lease.State, error) {
+	return a.update(ctx, in.Identity, func(state lease.State) (lease.State, error) {
+		return state.Take(in.Operation, in.Since, in.Seen)
+	})
+}
+
 // MoveLease makes the generation the one that may submit.
 func (a *Activities) MoveLease(ctx context.Context, in activities.LeaseIn) (lease.State, error) {
 	return a.update(ctx, in.Identity, func(state lease.State) (lease.State, error) {
@@ -78,7 +85,7 @@ func (a *Activities) NoteSize(ctx context.Context, in activities.NoteSizeIn) (le
 // RecordOutcome writes the outcome of an epoch's intent.
 func (a *Activities) RecordOutcome(ctx context.Context, in activities.RecordOutcomeIn) (lease.State, error) {
 	return a.update(ctx, in.Identity, func(state lease.State) (lease.State, error) {
-		return state.Record(in.Epoch, in.Outcome, "")
+		return state.Record(in.Epoch, in.Outcome, in.Savepoint)
 	})
 }
 

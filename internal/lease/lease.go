@@ -174,6 +174,51 @@ func (s State) Place(operation, since, released string) (State, error) {
 	return s, nil
 }
 
+// Take puts the operation's hold in the place of one whose operation is over; that
+// it is, the caller knows by the job's lock. seen is the Lease as it was looked at
+// under that lock: what changed since was a late write, and is refused. What the
+// former owes stays on the hold: the epoch at which it was placed, and its stop.
+func (s State) Take(operation, since string, seen State) (State, error) {
+	if s.Hold != nil && s.Hold.Operation == operation {
+		return s, nil
+	}
+	if s.Hold == nil || seen.Hold == nil || s.Hold.Operation != seen.Hold.Operation || s.Hold.trigger() != seen.Hold.trigger() ||
+		s.Epoch != seen.Epoch || s.ActiveGeneration() != seen.ActiveGeneration() {
+		return s, failure.New(failure.Refused, "the Lease changed since operation %s was planned: %s then, %s now", operation, seen, s).
+			WithNext("start the operation anew")
+	}
+	s = s.clone()
+	s.Hold.Operation, s.Hold.Since, s.Hold.AcknowledgedBy = operation, since, ""
+	return s, nil
+}
+
+// trigger tells one stop from another; "": none was sent.
+func (h *Hold) trigger() string {
+	if h.Stop == nil {
+		return ""
+	}
+	return h.Stop.FlinkJobID + "/" + h.Stop.TriggerID
+}
+
+// Stopped is the stop or cancel of the present submission that the holder, or one
+// before it, has sent; nil: none was.
+func (s State) Stopped() *StopSent {
+	if s.Hold == nil || s.Hold.Stop == nil || s.Intent == nil || s.Hold.Stop.FlinkJobID != s.Intent.FlinkJobID {
+		return nil
+	}
+	return s.Hold.Stop
+}
+
+// Uncommitted says that there was a submission under the hold: what runs by it
+// isn't what was committed last.
+func (s State) Uncommitted() bool { return s.Hold != nil && s.Epoch > s.Hold.Epoch }
+
+// Owes says that the hold must not simply be given free: nobody would know any
+// more that a stop is under way, or that the submission isn't committed.
+func (s State) Owes() bool {
+	return s.Uncommitted() || s.Stopped() != nil && !s.Intent.Outcome.Over()
+}
+
 // Acknowledged notes that the agent in pod saw the hold, with nothing in flight.
 func (s State) Acknowledged(operation, pod string) (State, error) {
 	if err := s.CheckHolder(operation); err != nil {

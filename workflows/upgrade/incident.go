@@ -114,7 +114,7 @@ func (r *run) takeIncidents(ctx workflow.Context) {
 			operation = ""
 		}
 		r.incidents.record(ctx, in, operation)
-		if in.UID == r.in.UID { // else of a job of this name that was deleted
+		if in.UID == r.in.UID && in.Kind == job.IncidentLoss { // else of a job of this name that was deleted, or evidence
 			r.incidents.told = append(r.incidents.told, in)
 			r.deal(in)
 		}

@@ -40,6 +40,8 @@ func strategy(f Facts) (job.Strategy, string, error) {
 func notInPlace(f Facts) string {
 	before, after := f.Target.Current.Applied, f.Target.Profile
 	switch {
+	case f.Heir && f.Lease.State.Hold != nil:
+		return "an operation that was ended from outside may have left it in the middle of a rescale"
 	case f.Target.Revision.Number != f.Target.Current.Revision:
 		return "the revision changes too"
 	case before == nil:

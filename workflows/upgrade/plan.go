@@ -29,6 +29,8 @@ type Facts struct {
 	Directory  activities.JobDirectoryOut
 	Foreign    activities.ForeignOut      // where the request names one
 	Kafka      *activities.KafkaLimitsOut // nil: the revision names no Kafka
+	Heir       bool                       // whoever else holds the Lease is dead: the asker has the job's lock
+	Left       *job.Snapshot              // savepoint of the dead one's stop; nil: none
 }
 
 // plan gathers the facts, decides and keeps the decision. It has no effects.
@@ -115,9 +117,12 @@ func (r *run) gather(ctx workflow.Context) (Facts, error) {
 	r.state, r.exists = facts.Lease.State, facts.Lease.Exists
 	r.old = r.state.ActiveGeneration()
 	r.epoch = r.state.Epoch + 1
+	r.heir = r.inherits()
+	facts.Heir = r.heir
 	if err := r.look(ctx, &facts); err != nil {
 		return facts, err
 	}
+	facts.Left = r.legacy
 	if _, err := artifacts.Get(ctx); err != nil {
 		return facts, err
 	}
@@ -143,6 +148,11 @@ func (r *run) gather(ctx workflow.Context) (Facts, error) {
 func (r *run) look(ctx workflow.Context, facts *Facts) error {
 	intent := r.state.Intent
 	over := intent == nil || intent.Outcome.Over()
+	if over {
+		if err := r.lookLeft(ctx); err != nil {
+			return err
+		}
+	}
 	if r.old != 0 && (r.in.Request.Kind != job.Start || !over) { // a start behind a proven end asks nobody
 		state, err := flow.Do(ctx, r.queue, activities.AgentState, r.command(r.old, "state", agentapi.Command{}), "what runs now?")
 		if err != nil {
@@ -153,6 +163,9 @@ func (r *run) look(ctx workflow.Context, facts *Facts) error {
 		// FAILED and CANCELED are said of a lost TaskManager's job too.
 		settled := lease.Outcome(state.JobState) == lease.Finished || lease.Outcome(state.JobState).Over() && state.Idle
 		if intent != nil && !intent.Outcome.Over() && settled && state.FlinkJobID == intent.FlinkJobID {
+			if err := r.lookLeft(ctx); err != nil {
+				return err
+			}
 			if err := r.note(ctx, intent.Epoch, lease.Outcome(state.JobState), "note that the submission ended "+state.JobState); err != nil {
 				return err
 			}
@@ -161,6 +174,11 @@ func (r *run) look(ctx workflow.Context, facts *Facts) error {
 		if r.in.Request.Kind == job.Start && !over {
 			if err := r.proveOver(ctx, intent); err != nil {
 				return err
+			}
+			if r.state.Intent.Outcome.Over() {
+				if err := r.lookLeft(ctx); err != nil {
+					return err
+				}
 			}
 			facts.Lease.State = r.state
 		}
@@ -219,10 +237,10 @@ func mustTrustLease(f Facts) error {
 	switch {
 	case !f.Lease.Exists && f.Target.Current.Revision != 0:
 		return failure.New(failure.Refused, "the writer lease of a job that ran before is missing").WithNext(next)
-	case f.Lease.State.Hold != nil && f.Lease.State.Hold.Operation != f.Operation:
-		return failure.New(failure.Refused, "the Lease is held by operation %s, which doesn't run any more", f.Lease.State.Hold.Operation).WithNext(next)
 	case f.Lease.State.Epoch < f.Target.Current.Epoch:
 		return failure.New(failure.Refused, "the writer lease is at epoch %d, but epoch %d was committed: it was set back", f.Lease.State.Epoch, f.Target.Current.Epoch).WithNext(next)
+	case f.Lease.State.Hold != nil && f.Lease.State.Hold.Operation != f.Operation:
+		return mustInherit(f)
 	}
 	return nil
 }
@@ -282,8 +300,8 @@ func Restore(f Facts) (string, error) {
 		return "", failure.New(failure.Refused, "the job ended by itself (%s, epoch %d): from a snapshot it would repeat what it published after it", state.Ended.State, state.Ended.Epoch).
 			WithNext("to run it again from its beginning, say stateless (admins only)")
 	}
-	if lost := state.Intent; lost != nil && lost.Outcome != lease.Finished && lost.Epoch == f.Target.Current.Epoch && f.Checkpoint.Path == "" {
-		// It was committed, so it had made a checkpoint; Flink removes those of a job that finishes.
+	if lost := state.Intent; lost != nil && hadCheckpoint(f) && f.Checkpoint.Path == "" && f.Left == nil {
+		// Flink removes those of a job that finishes.
 		return "", failure.New(failure.Refused, "submission %d left no checkpoint, though it had made one: it may have finished by itself, and from an older snapshot it would repeat what it published", lost.Epoch).
 			WithNext("look at its output; to run it again from its beginning, say stateless (admins only)").With("checkpoints", job.CheckpointDirectory(f.Target.Identity.UID)+"/"+lost.FlinkJobID)
 	}
@@ -295,6 +313,9 @@ func Restore(f Facts) (string, error) {
 	}
 	if f.Checkpoint.Path != "" && f.Checkpoint.CheckpointID > best.CheckpointID {
 		best = job.Snapshot{Epoch: state.Epoch, CheckpointID: f.Checkpoint.CheckpointID, Path: f.Checkpoint.Path}
+	}
+	if f.Left != nil && f.Left.CheckpointID > best.CheckpointID {
+		best = *f.Left
 	}
 	if best.Path != "" {
 		return best.Path, nil
@@ -308,6 +329,15 @@ func Restore(f Facts) (string, error) {
 			WithNext("restore the snapshot on HDFS, or say stateless (admins only) to start empty").With("found", f.Directory.Example)
 	}
 	return "", nil
+}
+
+// hadCheckpoint says whether the last submission, whose end as FINISHED nobody saw,
+// had made a checkpoint: it was committed; or a dead operation may have seen one,
+// and its end in Flink nobody saw at all.
+func hadCheckpoint(f Facts) bool {
+	last := f.Lease.State.Intent
+	return last.Outcome != lease.Finished && last.Epoch == f.Target.Current.Epoch ||
+		last.Outcome == lease.Closed && f.Lease.State.Uncommitted()
 }
 
 func snapshotUnusable(path string, err error) error {

@@ -28,9 +28,11 @@ func (r *run) note(ctx workflow.Context, epoch int64, outcome lease.Outcome, sum
 		r.state, err = r.state.Record(epoch, outcome, "")
 		return err
 	}
-	r.state, err = flow.Do(ctx, r.queue, activities.RecordOutcome, activities.RecordOutcomeIn{
-		Identity: r.target.Identity, Epoch: epoch, Outcome: outcome,
-	}, summary)
+	in := activities.RecordOutcomeIn{Identity: r.target.Identity, Epoch: epoch, Outcome: outcome}
+	if r.legacy != nil && r.legacy.Epoch == epoch {
+		in.Savepoint = r.legacy.Path
+	}
+	r.state, err = flow.Do(ctx, r.queue, activities.RecordOutcome, in, summary)
 	return err
 }
 
@@ -48,14 +50,14 @@ func (r *run) unapplied(target activities.ResolveOut) activities.ResolveOut {
 }
 
 // notHeld: an operation holds the job's lock, so a hold that it sees is a dead
-// one's (mustTrustLease). A plan sees those of the living.
+// one's (heir.go). A plan sees those of the living.
 func (r *run) notHeld() error {
 	if r.only == nil || r.state.Hold == nil {
 		return nil
 	}
 	holder := r.state.Hold.Operation
 	return failure.New(failure.Busy, "operation %s holds the job's Lease: a plan would be stale when it ends", holder).
-		With("operation", holder).WithNext("wait for it (sluice op watch %s), then plan again", holder)
+		With("operation", holder).WithNext("wait for it (sluice op watch %s), then plan again; if its run was ended from outside, only the next operation can take the hold over", holder)
 }
 
 // stale refuses a plan that is not the one that was seen.

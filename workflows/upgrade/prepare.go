@@ -116,7 +116,7 @@ func (r *run) command(generation int, step string, c agentapi.Command) activitie
 // with nothing in flight.
 func (r *run) hold(ctx workflow.Context) error {
 	r.enter(ctx, job.Preparing)
-	r.undo.Push("release the hold", r.release)
+	r.mayRelease()
 	return r.step(ctx, "hold", "the hold on the Lease and its acknowledgement", func() (string, error) {
 		in := r.leaseIn()
 		in.Since, in.Released = workflow.Now(ctx).UTC().Format(time.RFC3339), r.state.Released

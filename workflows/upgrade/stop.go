@@ -80,6 +80,7 @@ func (r *run) stop(ctx workflow.Context) (stopped, error) {
 		if r.in.Request.WithoutSavepoint {
 			return r.stopWithoutSavepoint(ctx)
 		}
+		r.stopRefused()
 		r.progress.TransactionsExpireAt = ""
 		why := failure.New(failure.JobFailed, "the savepoint failed and the job runs on: %s", out.Cause).
 			WithNext("the job was not touched; mend the cause, then upgrade again; or allow the upgrade to go on from the newest checkpoint (withoutSavepoint)")
@@ -116,6 +117,9 @@ func (r *run) stopWithSavepoint(ctx workflow.Context) (out agentapi.StopOut, v v
 		TriggerID:  job.TriggerID(r.in.Operation, "stop", try),
 		Directory:  r.target.Identity.FS + job.SavepointDirectory(r.target.Identity.UID, r.in.Operation, "stop", try),
 		Format:     r.format(),
+	}
+	if sent := r.state.Stopped(); r.heir && sent != nil && sent.TriggerID != "" {
+		in.TriggerID, in.Directory = sent.TriggerID, sent.Directory // a dead operation's: the same again is harmless, another isn't
 	}
 	err = r.insist(ctx, func() error {
 		return r.step(ctx, "stop", "the savepoint, then the job's end", func() (string, error) {

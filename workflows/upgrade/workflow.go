@@ -19,18 +19,20 @@ type run struct {
 	undo     flow.Undo
 
 	target     activities.ResolveOut
-	state      lease.State // the Lease as last read; {} when there is none
-	exists     bool        // the Lease does
-	queue      string      // of the job's site
-	old        int         // generation that is active when the operation starts; 0: none
-	cold       bool        // the TaskManagers come after the stop, though warm was asked for
-	unchecked  bool        // not even the new JobManager fits beside the job: all is checked behind the stop
-	stoodDown  bool        // the old generation's pods were taken away for that
-	generation int         // made by this operation; 0: none
-	restore    string      // snapshot to submit from; "": stateless
-	epoch      int64       // of the submission to come
-	try        int         // of commands that may be given again by retry
-	only       *PlanInput  // the run only plans: it has no effects; nil: an operation
+	state      lease.State   // the Lease as last read; {} when there is none
+	exists     bool          // the Lease does
+	queue      string        // of the job's site
+	heir       bool          // the Lease was held by an operation whose run is over
+	legacy     *job.Snapshot // by that one's stop; nil: nothing
+	old        int           // generation that is active when the operation starts; 0: none
+	cold       bool          // the TaskManagers come after the stop, though warm was asked for
+	unchecked  bool          // not even the new JobManager fits beside the job: all is checked behind the stop
+	stoodDown  bool          // the old generation's pods were taken away for that
+	generation int           // made by this operation; 0: none
+	restore    string        // snapshot to submit from; "": stateless
+	epoch      int64         // of the submission to come
+	try        int           // of commands that may be given again by retry
+	only       *PlanInput    // the run only plans: it has no effects; nil: an operation
 
 	checkpointed int64 // epoch whose own first checkpoint was proven
 	stray        stray // a submission that keeps its checkpoints elsewhere
@@ -116,6 +118,9 @@ func (r *run) execute(ctx workflow.Context) error {
 		return err
 	}
 	if err := r.lost(); err != nil { // told while it was planned
+		return err
+	}
+	if err := r.takeOver(ctx); err != nil {
 		return err
 	}
 	switch r.in.Request.Kind {

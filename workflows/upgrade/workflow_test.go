@@ -128,7 +128,7 @@ func (w *world) record() {
 		return activities.None{}, nil
 	})
 	on(w, activities.RecordOutcome, func(in activities.RecordOutcomeIn) (lease.State, error) {
-		return w.change(func(s lease.State) (lease.State, error) { return s.Record(in.Epoch, in.Outcome, "") })
+		return w.change(func(s lease.State) (lease.State, error) { return s.Record(in.Epoch, in.Outcome, in.Savepoint) })
 	})
 	on(w, activities.Commit, func(activities.CommitIn) (activities.None, error) { return activities.None{}, nil })
 	on(w, activities.Finish, func(in activities.FinishIn) (activities.None, error) {
@@ -157,6 +157,9 @@ func (w *world) kube() {
 	})
 	on(w, activities.PlaceHold, func(in activities.LeaseIn) (lease.State, error) {
 		return w.change(func(s lease.State) (lease.State, error) { return s.Place(in.Operation, in.Since, in.Released) })
+	})
+	on(w, activities.TakeHold, func(in activities.TakeHoldIn) (lease.State, error) {
+		return w.change(func(s lease.State) (lease.State, error) { return s.Take(in.Operation, in.Since, in.Seen) })
 	})
 	on(w, activities.MoveLease, func(in activities.LeaseIn) (lease.State, error) {
 		return w.change(func(s lease.State) (lease.State, error) { return s.Move(in.Operation, in.Generation) })
@@ -200,7 +203,7 @@ func (w *world) agent() {
 	})
 	on(w, activities.StopJob, func(in activities.AgentIn) (agentapi.StopOut, error) {
 		if _, err := w.change(func(s lease.State) (lease.State, error) {
-			return s.Stopping("OP", lease.StopSent{FlinkJobID: in.Command.Stop.FlinkJobID})
+			return s.Stopping("OP", lease.StopSent{FlinkJobID: in.Command.Stop.FlinkJobID, TriggerID: in.Command.Stop.TriggerID, Directory: in.Command.Stop.Directory})
 		}); err != nil {
 			return agentapi.StopOut{}, err
 		}
