@@ -59,6 +59,16 @@ func (r *recording) Next() (*history.HistoryEvent, error) {
 
 var someStart = store.Operation{ID: "OP", Tenant: "shop", Job: "orders", Kind: job.Start}
 
+// What an orphaned hold is, whose, and what to do, stands in the job's last incident.
+func TestAHoldWithoutARunIsShown(t *testing.T) {
+	shown := fromIncident(store.Incident{ID: "i", Kind: job.IncidentHold, HeldBy: "DEAD", Generation: 3, Epoch: 5, FinishedAt: "2026-11-01T12:00:00Z"})
+	require.Equal(t, "hold", shown.Kind)
+	require.Equal(t, "DEAD", shown.HeldBy)
+	require.Contains(t, shown.What, "operation DEAD held the Lease")
+	require.Contains(t, shown.What, "the next operation takes the hold over")
+	require.Equal(t, 2026, shown.FinishedAt.Year())
+}
+
 // A run that records an incident is no operation: a start waits for its end, and
 // neither takes it for its own nor says that the job is busy.
 func TestAStartWaitsForARecordingRun(t *testing.T) {

@@ -251,8 +251,9 @@ func fromRevision(r store.Revision) gen.Revision {
 func fromIncident(i store.Incident) gen.Incident {
 	at, _ := time.Parse(time.RFC3339, i.FinishedAt) // the observer wrote it so
 	return gen.Incident{
+		Kind: i.Kind, HeldBy: i.HeldBy,
 		ID: i.ID, Generation: i.Generation, Epoch: i.Epoch, ExitCode: i.ExitCode, Reason: i.Reason, FinishedAt: at, Operation: i.Operation, RecordedAt: i.RecordedAt,
-		What: job.Incident{Generation: i.Generation, Epoch: i.Epoch, ExitCode: i.ExitCode, Reason: i.Reason, FinishedAt: i.FinishedAt}.String(),
+		What: job.Incident{Generation: i.Generation, Epoch: i.Epoch, ExitCode: i.ExitCode, Reason: i.Reason, FinishedAt: i.FinishedAt, Kind: i.Kind, HeldBy: i.HeldBy}.String(),
 	}
 }
 

@@ -124,7 +124,7 @@ func (w *Worker) build(cluster *kube.Cluster, authority *pki.Authority, agents *
 	kafkaactivities.New(w.config.Kafka.Brokers).Register(w.site)
 
 	w.observer = observer.New(observer.Config{
-		Cluster: cluster, Record: w.store, Incidents: incidents{w.temporal, w.config.Site}, Log: w.log, Site: w.config.Site, Namespaces: w.namespaces(),
+		Cluster: cluster, Record: w.store, Incidents: incidents{w.temporal, w.config.Site}, Runs: runs{w.temporal}, Log: w.log, Site: w.config.Site, Namespaces: w.namespaces(),
 		LeaseNamespace: w.config.Namespace, Identity: hostname(),
 	})
 	w.http = &http.Server{Addr: w.config.Listen, Handler: w.health(), ReadHeaderTimeout: 5 * time.Second}

@@ -148,6 +148,7 @@ func (a *Activities) recordIncident(ctx context.Context, in activities.RecordInc
 	return activities.None{}, a.Store.RecordIncident(ctx, store.Incident{
 		ID: in.Incident.ID, JobUID: in.Incident.UID, Generation: in.Incident.Generation, Epoch: in.Incident.Epoch, ContainerID: in.Incident.ContainerID,
 		ExitCode: in.Incident.ExitCode, Reason: in.Incident.Reason, FinishedAt: in.Incident.FinishedAt, Operation: in.Operation,
+		Kind: in.Incident.Kind, HeldBy: in.Incident.HeldBy,
 	})
 }
 

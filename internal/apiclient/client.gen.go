@@ -89,16 +89,25 @@ type FailureField struct {
 	Reason string `json:"reason"`
 }
 
-// Incident What befell the running job without anybody's doing; of GET of one job only, absent when nothing ever did
+// Incident What befell the job without the platform's doing; of GET of one job only, absent when nothing ever did. Of the kind `hold` it is no
+// loss: an operation whose run was ended from outside holds the writer lease. `what` says what to do.
 type Incident struct {
-	// Epoch Of the submission that was lost
+	// Epoch Of the submission that was lost; of a hold: at which it was placed
 	Epoch int64 `json:"epoch"`
 
 	// ExitCode Of the JobManager's container
-	ExitCode   int32     `json:"exitCode"`
+	ExitCode int32 `json:"exitCode"`
+
+	// FinishedAt When the container ended; of a hold: since when it is there
 	FinishedAt time.Time `json:"finishedAt"`
 	Generation int       `json:"generation"`
-	ID         string    `json:"id"`
+
+	// HeldBy Of a hold: the operation whose it is
+	HeldBy string `json:"heldBy,omitempty,omitzero"`
+	ID     string `json:"id"`
+
+	// Kind `hold`; absent: the JobManager of the submission ended
+	Kind string `json:"kind,omitempty,omitzero"`
 
 	// Operation That was open and dealt with it
 	Operation string `json:"operation,omitempty,omitzero"`
@@ -117,7 +126,8 @@ type Job struct {
 	CreatedBy string    `json:"createdBy"`
 	Current   JobState  `json:"current"`
 
-	// LastIncident What befell the running job without anybody's doing; of GET of one job only, absent when nothing ever did
+	// LastIncident What befell the job without the platform's doing; of GET of one job only, absent when nothing ever did. Of the kind `hold` it is no
+	// loss: an operation whose run was ended from outside holds the writer lease. `what` says what to do.
 	LastIncident   Incident `json:"lastIncident,omitempty,omitzero"`
 	Links          JobLinks `json:"links"`
 	Name           string   `json:"name"`

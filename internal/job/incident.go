@@ -41,18 +41,10 @@ func HoldIncidentID(uid string, epoch int64, operation string) string {
 	return digest16(uid, strconv.FormatInt(epoch, 10), "hold", operation)
 }
 
-// Next is what a person can do about it; "": nothing that every one of its kind needs.
-func (i Incident) Next() string {
-	if i.Kind != IncidentHold {
-		return ""
-	}
-	return "start the next operation: it takes the hold over, or says which one can"
-}
-
 // String is a sentence for people.
 func (i Incident) String() string {
 	if i.Kind == IncidentHold {
-		return fmt.Sprintf("operation %s has held the Lease since %s, but its run is not open: it was ended from outside; %s", i.HeldBy, i.FinishedAt, i.Next())
+		return fmt.Sprintf("operation %s held the Lease (since %s) when its run was not open any more: it was ended from outside; the next operation takes the hold over, or says which one can", i.HeldBy, i.FinishedAt)
 	}
 	how := fmt.Sprintf("exit code %d", i.ExitCode)
 	if i.Reason != "" {

@@ -67,15 +67,24 @@ func (c Client) Read(ctx context.Context, key Key) (Reading, error) {
 	if err != nil {
 		return Reading{}, translate(err, key)
 	}
-	var state State
-	if err := json.Unmarshal([]byte(object.Annotations[annotation]), &state); err != nil {
-		return Reading{}, failure.Wrap(failure.Refused, err, "Lease %s/%s is not readable as a writer lease", key.Namespace, key.Name)
+	state, err := Decode(object)
+	if err != nil {
+		return Reading{}, err
 	}
 	if state.JobUID != key.JobUID {
 		return Reading{}, failure.New(failure.Conflict, "Lease %s/%s belongs to job uid %s, not %s", key.Namespace, key.Name, state.JobUID, key.JobUID).
 			WithNext("a job of the same name was deleted and made again, or another platform uses this namespace")
 	}
 	return Reading{state, object}, nil
+}
+
+// Decode reads the State that a Lease carries.
+func Decode(object *coordination.Lease) (State, error) {
+	var state State
+	if err := json.Unmarshal([]byte(object.Annotations[annotation]), &state); err != nil {
+		return State{}, failure.Wrap(failure.Refused, err, "Lease %s/%s is not readable as a writer lease", object.Namespace, object.Name)
+	}
+	return state, nil
 }
 
 // maxSwaps bounds how often a lost race is tried again: each loss means that

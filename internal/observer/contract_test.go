@@ -75,7 +75,7 @@ func given(t *testing.T) *fixture {
 // observe starts an observer with the worker's rights, elected in the same namespace.
 func (f *fixture) observe(t *testing.T, identity string) (stop func()) {
 	t.Helper()
-	o := New(Config{Cluster: f.Worker, Record: f.record, Incidents: &flows{}, Site: "dc1", Namespaces: []string{f.Namespace}, LeaseNamespace: f.Namespace, Identity: identity})
+	o := New(Config{Cluster: f.Worker, Record: f.record, Incidents: &flows{}, Runs: &openRuns{}, Site: "dc1", Namespaces: []string{f.Namespace}, LeaseNamespace: f.Namespace, Identity: identity})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = o.Run(ctx) }()

@@ -3,8 +3,9 @@
 // kubelets say about ended containers to the record store, and only then takes
 // the finalizer away: no end of a container that ran user code gets lost. The end
 // of a JobManager that had the job's submission it tells the job's flow, as an
-// incident. It starts and stops nothing on the cluster, and it never concludes an
-// end from silence.
+// incident, and a writer lease that is held by an operation whose run isn't open
+// too. It starts and stops nothing on the cluster, and it never concludes an end
+// from silence.
 //
 // One process of a site observes at a time (a Kubernetes Lease elects it). Two
 // at once would be harmless: records are keyed by container id, and a finalizer
@@ -20,6 +21,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	coordination "k8s.io/api/coordination/v1"
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -44,6 +46,7 @@ type Config struct {
 	Cluster    *kube.Cluster
 	Record     Record
 	Incidents  Incidents
+	Runs       Runs
 	Log        *slog.Logger
 	Site       string
 	Namespaces []string // of the tenants: the rights end there, so there is one watch each
@@ -62,6 +65,7 @@ type Observer struct {
 	mutex   sync.Mutex
 	pending map[cache.ObjectName][]Seen          // not yet in the record, or not yet told
 	known   map[cache.ObjectName]map[string]bool // container ids that need nothing more
+	holds   *holds
 	leads   atomic.Bool
 }
 
@@ -132,6 +136,7 @@ func (o *Observer) Observe(ctx context.Context) {
 	o.stores = map[string]cache.Indexer{}
 	o.pending = map[cache.ObjectName][]Seen{}
 	o.known = map[cache.ObjectName]map[string]bool{}
+	o.holds = newHolds(o.config)
 	var factories []informers.SharedInformerFactory
 	for _, namespace := range o.config.Namespaces {
 		factory, err := o.inform(namespace)
@@ -146,8 +151,10 @@ func (o *Observer) Observe(ctx context.Context) {
 	for range o.config.Workers {
 		workers.Go(func() { o.work(ctx) })
 	}
+	workers.Go(func() { o.holds.work(ctx) })
 	<-ctx.Done()
 	o.queue.ShutDown()
+	o.holds.queue.ShutDown()
 	workers.Wait()
 	for _, factory := range factories {
 		factory.Shutdown()
@@ -167,11 +174,18 @@ func (o *Observer) inform(namespace string) (informers.SharedInformerFactory, er
 		UpdateFunc: func(_, pod any) { o.notice(pod) },
 		DeleteFunc: o.forget,
 	})
-	return factory, err
+	if err != nil {
+		return factory, err
+	}
+	return factory, o.holds.watch(namespace, factory.Coordination().V1().Leases().Informer())
 }
 
-// strip keeps of a pod what is looked at: thousands of them are in memory.
+// strip keeps of a pod, or a Lease, what is looked at: thousands of them are in
+// memory.
 func strip(object any) (any, error) {
+	if lease, ok := object.(*coordination.Lease); ok {
+		lease.ManagedFields = nil
+	}
 	if pod, ok := object.(*core.Pod); ok {
 		pod.ManagedFields = nil
 		for _, containers := range [][]core.Container{pod.Spec.InitContainers, pod.Spec.Containers} {

@@ -23,6 +23,8 @@ type Incident struct {
 	ExitCode    int32     `bun:"exit_code"`
 	Reason      string    `bun:"reason"`
 	FinishedAt  string    `bun:"finished_at"` // the kubelet's words, RFC 3339
+	Kind        string    `bun:"kind"`        // of job.Incident
+	HeldBy      string    `bun:"held_by"`     // of a hold: the operation whose it is
 	Operation   string    `bun:"operation"`   // that was open and dealt with it; "": none was
 	RecordedAt  time.Time `bun:"recorded_at"` // set here
 }

@@ -378,6 +378,10 @@ func TestIncidents(t *testing.T) {
 	require.Equal(t, "a", last.ID, "by epoch, not by clock")
 	require.EqualValues(t, 137, last.ExitCode, "the first telling stays")
 	require.Equal(t, "OP", last.Operation)
+	require.NoError(t, s.RecordIncident(t.Context(), store.Incident{ID: "h", JobUID: "u", Epoch: 3, Kind: job.IncidentHold, HeldBy: "DEAD"}))
+	last, err = s.LastIncident(t.Context(), "u")
+	require.NoError(t, err)
+	require.Equal(t, []string{"h", job.IncidentHold, "DEAD"}, []string{last.ID, last.Kind, last.HeldBy})
 }
 
 // A later container of the same name in the same pod proves an earlier one's end;

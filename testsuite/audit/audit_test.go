@@ -90,6 +90,12 @@ func TestProof(t *testing.T) {
 	require.Len(t, p.Refused, 1)
 	require.False(t, p.OK())
 
+	listed, watched := Right{"worker", "tenant", "leases.coordination.k8s.io", "list"}, Right{"worker", "tenant", "leases.coordination.k8s.io", "watch"}
+	p = Prove([]Right{listed, watched}, parsed(t, line(workerUser, "sluice-worker", "watch", "coordination.k8s.io", "leases", "shop", "", 200)))
+	require.Equal(t, []Right{listed}, p.Lent, "the informer's watch began with what there is")
+	require.True(t, p.OK())
+	require.Equal(t, []Right{listed}, Prove([]Right{listed}, nil).Unused)
+
 	p = Prove(granted[:1], parsed(t, line(workerUser, "sluice-worker", "get", "", "secrets", "shop", "s", 200)))
 	require.Equal(t, map[Right]int{{"worker", "tenant", "secrets", "get"}: 1}, p.Foreign)
 }

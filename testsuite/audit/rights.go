@@ -103,7 +103,7 @@ func rights(process, place string, rule rbac.PolicyRule) []Right {
 // Proof compares the rights with the log.
 type Proof struct {
 	Used    map[Right]int
-	Lent    []Right // held only because the agents' Role gives them, as Kubernetes wants it
+	Lent    []Right // held only because the agents' Role gives them, as Kubernetes wants it; or list beside a watch that sends the same
 	Unused  []Right
 	Foreign map[Right]int // used without being granted here
 	Refused []string      // requests that were answered with 403
@@ -139,9 +139,12 @@ func Prove(granted []Right, events []Event) Proof {
 	}
 	for _, right := range granted {
 		lent := Right{"agent", right.Place, right.Resource, right.Verb}
+		watched := Right{right.Process, right.Place, right.Resource, "watch"} // an informer lists where its watch can't begin
 		switch {
 		case p.Used[right] > 0:
 		case right.Process == "worker" && slices.Contains(granted, lent) && p.Used[lent] > 0:
+			p.Lent = append(p.Lent, right)
+		case right.Verb == "list" && p.Used[watched] > 0:
 			p.Lent = append(p.Lent, right)
 		default:
 			p.Unused = append(p.Unused, right)

@@ -72,6 +72,8 @@ var stories = []struct {
 	{"rollback-then-fails-again", "the rolled-back job fails later: it goes on from its own snapshots, not from the branch that was left", rollbackThenFails},
 	{"incident-recorded", "the JobManager of a job dies while no operation is open: it is in get job, and in no operation's way", incidentRecorded},
 	{"incident-while-preparing", "it dies while an upgrade prepares: the new generation goes, the operation says why", incidentWhilePreparing},
+	{"terminated-then-upgraded", "a run is terminated in Temporal between hold and stop: it is in get job, and the next upgrade takes its hold over", terminatedThenUpgraded},
+	{"terminated-in-its-stop", "it is terminated in its stop: no other upgrade begins; a start goes on from the savepoint that it left", terminatedInItsStop},
 	{"cancel-before-the-stop", "a cancel while preparing removes the new generation; the job runs on", cancelBeforeStop},
 }
 

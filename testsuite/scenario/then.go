@@ -89,6 +89,8 @@ func (w *World) History(run string) []*history.HistoryEvent {
 // Incident is what befell a job, as the api shows it.
 type Incident struct {
 	ID         string `json:"id"`
+	Kind       string `json:"kind"`
+	HeldBy     string `json:"heldBy"`
 	What       string `json:"what"`
 	Generation int    `json:"generation"`
 	Epoch      int64  `json:"epoch"`

@@ -149,6 +149,14 @@ func (w *World) AfterActivity(name string) {
 	require.NoError(w.T, faults.AfterActivity(ctx, w.Temporal, w.workflowID(), name))
 }
 
+// Terminate ends the run of the job's operation as a person may in Temporal's UI:
+// it undoes nothing.
+func (w *World) Terminate() {
+	w.T.Helper()
+	require.NoError(w.T, w.Temporal.TerminateWorkflow(context.Background(), w.workflowID(), "", "a person did it"))
+	w.Say("the run is terminated in Temporal")
+}
+
 // Processes finds the processes of pods.
 func (w *World) Processes(namespace, selector string) []int {
 	w.T.Helper()

@@ -223,7 +223,7 @@ func TestAnOrphanedHoldIsEvidence(t *testing.T) {
 	w.tellAt(activities.AwaitGeneration.Name, in)
 	w.run()
 	require.NoError(t, w.env.GetWorkflowError())
-	require.Contains(t, evidence(w.progress(t)), "operation DEAD has held the Lease since")
+	require.Contains(t, evidence(w.progress(t)), "operation DEAD held the Lease (since")
 	require.Equal(t, []activities.RecordIncidentIn{{Incident: in, Operation: "OP"}}, w.incidents)
 }
 

@@ -128,7 +128,7 @@ func (r *run) hold(ctx workflow.Context) error {
 			return "", failure.New(failure.Refused, "the Lease is at epoch %d, the plan was made at %d", state.Epoch, r.epoch-1).WithNext("somebody else changed the job: start the operation anew")
 		}
 		r.state = state
-		if r.old == 0 || r.in.Request.Kind == job.Start {
+		if r.old == 0 || r.in.Request.Kind == job.Start && !r.state.Uncommitted() { // else a dead operation's POST may be in flight
 			return "no agent to acknowledge", nil
 		}
 		out, err := flow.Do(ctx, r.queue, activities.AcknowledgeHold, r.command(r.old, "acknowledge", agentapi.Command{Kind: agentapi.Acknowledge}),

@@ -90,7 +90,7 @@ func table(p audit.Proof) string {
 		fmt.Fprintf(&b, "%8d  %s\n", p.Used[right], right)
 	}
 	for _, right := range p.Lent {
-		fmt.Fprintf(&b, "    lent  %s (held because the agents' Role gives it)\n", right)
+		fmt.Fprintf(&b, "    lent  %s (held because the agents' Role gives it, or for an informer whose watch can't begin with what there is)\n", right)
 	}
 	for _, right := range p.Unused {
 		fmt.Fprintf(&b, "  UNUSED  %s: take it away, or show with a scenario what it is for\n", right)
