@@ -217,6 +217,43 @@ func TestNoIncidentIsLostAtTheClose(t *testing.T) {
 	})
 }
 
+// While the result is written nobody deals with an incident any more: it is on
+// record as one that found no operation.
+func TestAnIncidentBesideTheResultIsNobodys(t *testing.T) {
+	for activity, operation := range map[string]string{activities.SoakJob.Name: "OP", activities.Commit.Name: "", activities.Finish.Name: ""} {
+		w := newWorld(t, job.Request{Kind: job.Upgrade})
+		w.tellAt(activity, befell(4)) // of no submission that matters
+		w.run()
+		require.NoError(t, w.env.GetWorkflowError(), activity)
+		require.Equal(t, []activities.RecordIncidentIn{{Incident: befell(4), Operation: operation}}, w.incidents, activity)
+	}
+}
+
+// Another job had the name: what befell it is recorded as its own, and neither ends
+// the gate of this one's submission nor answers a question about its stop.
+func TestAnIncidentOfAFormerJobHasNoEffect(t *testing.T) {
+	former := befell(6)
+	former.UID = "FORMER"
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.tellAt(activities.SoakJob.Name, former)
+	w.run()
+	require.NoError(t, w.env.GetWorkflowError())
+	require.Equal(t, job.Committed, w.progress(t).Phase)
+	require.Equal(t, []activities.RecordIncidentIn{{Incident: former, Operation: "OP"}}, w.incidents)
+
+	former.Epoch = 5
+	w = newWorld(t, job.Request{Kind: job.Upgrade})
+	w.stops = []answer[agentapi.StopOut]{{out: agentapi.StopOut{Savepoint: savepoint, JobState: "RUNNING"}}}
+	waits := false
+	w.env.RegisterDelayedCallback(func() { w.tell(former) }, time.Hour)
+	w.env.RegisterDelayedCallback(func() {
+		waits = w.progress(t).Phase == job.Waiting
+		w.env.CancelWorkflow()
+	}, 2*time.Hour)
+	w.run()
+	require.True(t, waits)
+}
+
 func TestARecordingRunRecordsAllThatItIsTold(t *testing.T) {
 	w := newWorld(t, job.Request{Kind: job.Upgrade})
 	w.tellAt(activities.RecordIncident.Name, befell(6))

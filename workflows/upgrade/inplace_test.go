@@ -12,6 +12,7 @@ import (
 	"sluice/internal/failure"
 	"sluice/internal/failure/ontemporal"
 	"sluice/internal/job"
+	"sluice/internal/lease"
 	"sluice/workflows/upgrade"
 )
 
@@ -154,4 +155,76 @@ func TestInPlaceDownTakesTheIdleTaskManagersAwayLast(t *testing.T) {
 	require.Equal(t, []int{1}, w.workers)
 	require.Less(t, w.index(activities.ScaleWorkers.Name), w.index("settled"), "RUNNING before they are gone says nothing")
 	require.Contains(t, w.calls[w.index("settled"):], activities.AwaitRunning.Name)
+}
+
+// lostBehindItsGate fails the gate of a rescale, and loses the job before the undo
+// looks at it.
+func lostBehindItsGate(t *testing.T, outcome lease.Outcome) (w *world, commits *[]activities.CommitIn) {
+	t.Helper()
+	w, commits = rescaling(t), &[]activities.CommitIn{}
+	failed := false
+	w.env.OnActivity(activities.SoakJob.Name, anything, anything).Return(func(context.Context, activities.AgentIn) (agentapi.SoakOut, error) {
+		if failed { // of the submission that comes in its place
+			return agentapi.SoakOut{}, nil
+		}
+		failed = true
+		return agentapi.SoakOut{}, ontemporal.Error(failure.New(failure.JobFailed, "it restarted"))
+	})
+	w.env.OnActivity(activities.Commit.Name, anything, anything).Return(func(_ context.Context, in activities.CommitIn) (activities.None, error) {
+		*commits = append(*commits, in)
+		return activities.None{}, nil
+	})
+	looks := 0
+	w.onCall = func(name string) {
+		if !failed || name != activities.ReadLease.Name {
+			return
+		}
+		if looks++; looks == 2 { // the first is the operation's own, which finds the job there
+			_, err := w.change(func(s lease.State) (lease.State, error) { return s.Record(s.Epoch, outcome, "") })
+			require.NoError(t, err)
+		}
+	}
+	w.newest = map[string]activities.FindSnapshotOut{job.FlinkJobID("U", 5): {Path: "hdfs://nn/chk-9", CheckpointID: 9}}
+	return w, commits
+}
+
+// The undo of a rescale finds the job lost: it is submitted again at its former
+// size, and that is what is committed.
+func TestAJobThatIsLostAsItsSizeComesBackIsSubmittedAtIt(t *testing.T) {
+	w, commits := lostBehindItsGate(t, lease.Failed)
+	w.run()
+	require.ErrorContains(t, w.env.GetWorkflowError(), "it restarted")
+	require.Len(t, w.submits, 1)
+	require.Equal(t, 2, w.submit(0).Parallelism)
+	require.Equal(t, "hdfs://nn/chk-9", w.submit(0).RestorePath)
+	require.Equal(t, 2, w.state.Parallelism(3))
+	require.Len(t, *commits, 1)
+	require.Equal(t, "running", (*commits)[0].State)
+	require.Equal(t, w.facts.Target.Current.Profile, (*commits)[0].Profile)
+	require.EqualValues(t, 6, (*commits)[0].Epoch)
+	require.Nil(t, w.state.Hold)
+}
+
+// One that ended by itself is not submitted again.
+func TestAJobThatEndsAsItsSizeComesBackStaysEnded(t *testing.T) {
+	w, commits := lostBehindItsGate(t, lease.Finished)
+	w.run()
+	require.Equal(t, job.Failed, w.progress(t).Phase)
+	require.Empty(t, w.submits)
+	require.Len(t, *commits, 1)
+	require.Equal(t, "stopped", (*commits)[0].State)
+	require.Nil(t, w.state.Hold)
+}
+
+// Who gives it up isn't asked by the undo again, and the job is committed once, at rest.
+func TestGivingUpAJobThatIsLostAsItsSizeComesBack(t *testing.T) {
+	w, commits := lostBehindItsGate(t, lease.Failed)
+	w.awaits = []answer[agentapi.AwaitOut]{{}, {err: npe}}
+	var accepted bool
+	w.env.RegisterDelayedCallback(func() { w.decide(upgrade.OptionGiveUp, &accepted) }, time.Hour)
+	w.run()
+	require.True(t, accepted)
+	require.Equal(t, job.Failed, w.progress(t).Phase)
+	require.Len(t, *commits, 1)
+	require.Equal(t, "stopped", (*commits)[0].State)
 }
