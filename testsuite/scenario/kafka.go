@@ -133,18 +133,54 @@ func (w *World) RelayedMore(n int64) {
 	w.Relayed(report.Records() + n)
 }
 
-// OpenTransactions are the partitions whose read-committed readers must wait now.
-func (w *World) OpenTransactions() (partitions []int) {
+// Transactions are those that are open: by partition, the first offset, at which
+// its read-committed readers must wait.
+type Transactions map[int]int64
+
+// OpenTransactions are those of now.
+func (w *World) OpenTransactions() Transactions {
 	w.T.Helper()
 	report, err := w.kafkaReport(checker.KafkaOptions{})
 	require.NoError(w.T, err)
+	open := Transactions{}
 	for _, p := range report.Partitions {
 		if p.Stable < p.End {
-			w.Say("partition %d: readable until %d of %d", p.Partition, p.Stable, p.End)
-			partitions = append(partitions, p.Partition)
+			open[p.Partition] = p.Stable
 		}
 	}
-	return partitions
+	return open
+}
+
+// NewTransactions waits for transactions that were opened just now, behind a
+// commit: the next commit is as far away as it can be.
+func (w *World) NewTransactions() (open Transactions) {
+	w.T.Helper()
+	before := w.OpenTransactions()
+	w.Until("transactions that were just opened", time.Minute, func() bool {
+		open = w.OpenTransactions()
+		for partition, first := range open {
+			if was, known := before[partition]; !known || was == first {
+				delete(open, partition)
+			}
+		}
+		return len(open) > 0
+	})
+	return open
+}
+
+// StillOpen requires that one of the transactions that were open before a kill is
+// open after it: the kill came in the middle of it. Another one of the same
+// partition begins behind it.
+func (w *World) StillOpen(before Transactions) {
+	w.T.Helper()
+	after, same := w.OpenTransactions(), 0
+	for partition, first := range after {
+		if was, known := before[partition]; known && was == first {
+			w.Say("partition %d: the transaction from offset %d was open when the kill came", partition, first)
+			same++
+		}
+	}
+	require.NotZero(w.T, same, "open before the kill: %v, after it: %v: it came in no transaction and shows nothing", before, after)
 }
 
 func (w *World) kafkaReport(o checker.KafkaOptions) (checker.KafkaReport, error) {
