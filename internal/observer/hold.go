@@ -137,7 +137,7 @@ func (h *holds) look(ctx context.Context, key cache.ObjectName) (again time.Dura
 	before, err := lease.Decode(found)
 	if err != nil || before.Hold == nil {
 		h.forget(key)
-		return 0, nil //nolint:nilerr // whose Lease can't be read is held by nobody; lease.Client says so to whoever uses it
+		return 0, nil
 	}
 	ref := job.Ref{Tenant: found.Labels[manifest.LabelTenant], Name: found.Labels[manifest.LabelJob]}
 	open, err := h.config.Runs.Open(ctx, ref)

@@ -199,6 +199,15 @@ func TestWhatADeadOperationSubmittedIsStoppedFirst(t *testing.T) {
 	require.Equal(t, lease.Retired, w.state.Standing(3))
 	require.Equal(t, lease.Retired, w.state.Standing(4))
 
+	w = submitted(job.Start) // it failed before its first checkpoint: from where it came, once its agent is quiet
+	w.state.Intent.Outcome = lease.Failed
+	w.run()
+	require.NoError(t, w.env.GetWorkflowError())
+	require.Equal(t, savepoint, w.submits[0].Command.Submit.RestorePath)
+	require.NotEqual(t, -1, w.index(activities.AcknowledgeHold.Name))
+	require.Less(t, w.index(activities.AcknowledgeHold.Name), w.index(activities.SubmitJob.Name), "its POST may have been in flight")
+	require.Nil(t, w.state.Hold)
+
 	w = submitted(job.Start) // gone, and nobody saw how: it may have finished
 	w.state.Intent.Outcome = lease.Closed
 	w.run()
