@@ -20,6 +20,7 @@ var (
 	AwaitRunning    = Def[AgentIn, agentapi.AwaitOut]{"agent.AwaitRunning", Await}
 	TakeCheckpoint  = Def[AgentIn, agentapi.CheckpointOut]{"agent.TakeCheckpoint", Await}
 	SoakJob         = Def[AgentIn, agentapi.SoakOut]{"agent.Soak", Await}
+	ReadTargets     = Def[AgentIn, agentapi.TargetsOut]{"agent.ReadTargets", Await}
 	RescaleJob      = Def[AgentIn, agentapi.RescaleOut]{"agent.Rescale", Await}
 	SpareWorkers    = Def[AgentIn, agentapi.SpareOut]{"agent.SpareWorkers", Await}
 )

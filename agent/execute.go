@@ -30,6 +30,7 @@ func init() { // not a literal: the methods refer to kinds
 		agentapi.Await:       {false, with((*Agent).await, func(c *running) *agentapi.AwaitIn { return c.Await })},
 		agentapi.Checkpoint:  {true, with((*Agent).checkpoint, func(c *running) *agentapi.CheckpointIn { return c.Checkpoint })},
 		agentapi.Soak:        {false, with((*Agent).soak, func(c *running) *agentapi.SoakIn { return c.Soak })},
+		agentapi.Targets:     {true, with((*Agent).targets, func(c *running) *agentapi.TargetsIn { return c.Targets })},
 		agentapi.Rescale:     {true, with((*Agent).rescale, func(c *running) *agentapi.RescaleIn { return c.Rescale })},
 		agentapi.Spare:       {false, with((*Agent).spare, func(c *running) *agentapi.SpareIn { return c.Spare })},
 	}

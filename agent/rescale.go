@@ -30,28 +30,39 @@ func (a *Agent) rescale(ctx context.Context, r *running, in agentapi.RescaleIn) 
 	out := agentapi.RescaleOut{}
 	r.progress(fmt.Sprintf("from parallelism %d to %d", in.From, in.To))
 	err = a.patiently(ctx, func(ctx context.Context) error {
-		targets, err := a.flink.Targets(ctx, in.FlinkJobID)
+		targets, err := a.wanted(ctx, in)
 		if err != nil {
 			return err
-		}
-		if targets == nil {
-			return failure.New(failure.Refused, "the job runs under Flink's default scheduler, which can't change a parallelism").
-				WithNext("rescale with strategy warm")
-		}
-		for vertex, target := range targets {
-			if target == in.From {
-				targets[vertex] = in.To
-			}
 		}
 		if out.SentAt == 0 {
 			out.SentAt = time.Now().UnixMilli()
 		}
 		return a.tellTargets(ctx, in, targets)
 	})
+	return out, lostJob(err)
+}
+
+// lostJob: a JobManager that restarted says of no job what became of it.
+func lostJob(err error) error {
 	if failure.CodeOf(err) == failure.NotFound {
-		err = failure.Wrap(failure.Unknown, err, "the JobManager doesn't know the job that is to be rescaled: it may have restarted")
+		return failure.Wrap(failure.Unknown, err, "the JobManager doesn't know the job that is to be rescaled: it may have restarted")
 	}
-	return out, err
+	return err
+}
+
+// wanted are the vertices' new parallelisms. Without a list it is guessed who
+// follows: whoever runs at the old one.
+func (a *Agent) wanted(ctx context.Context, in agentapi.RescaleIn) (map[string]int, error) {
+	if in.Targets != nil {
+		return in.Targets, nil
+	}
+	targets, err := a.currentTargets(ctx, in.FlinkJobID)
+	for vertex, target := range targets {
+		if target == in.From {
+			targets[vertex] = in.To
+		}
+	}
+	return targets, err
 }
 
 // checkSize refuses a size that the Lease doesn't name: the next submission would
@@ -75,6 +86,9 @@ func (a *Agent) tellTargets(ctx context.Context, in agentapi.RescaleIn, targets 
 	})
 	if failure.CodeOf(err) == failure.Unknown {
 		return failure.Wrap(failure.Unavailable, err, "the rescale was not answered")
+	}
+	if failure.CodeOf(err) == failure.Refused {
+		return failure.Wrap(failure.Refused, err, "parallelism %d is not possible in place: %s", in.To, failure.Of(err).Message).WithNext(warmInstead)
 	}
 	return err
 }

@@ -44,6 +44,7 @@ func (a *Activities) Register(registry activities.Registry) {
 	activities.Register(registry, activities.AwaitRunning, command[agentapi.AwaitOut](a, agentapi.Await))
 	activities.Register(registry, activities.TakeCheckpoint, command[agentapi.CheckpointOut](a, agentapi.Checkpoint))
 	activities.Register(registry, activities.SoakJob, command[agentapi.SoakOut](a, agentapi.Soak))
+	activities.Register(registry, activities.ReadTargets, command[agentapi.TargetsOut](a, agentapi.Targets))
 	activities.Register(registry, activities.RescaleJob, command[agentapi.RescaleOut](a, agentapi.Rescale))
 	activities.Register(registry, activities.SpareWorkers, command[agentapi.SpareOut](a, agentapi.Spare))
 }

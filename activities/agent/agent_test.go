@@ -71,10 +71,11 @@ func TestRegistersEveryDef(t *testing.T) {
 		activities.AgentState.Name, activities.PrepareCluster.Name, activities.AcknowledgeHold.Name, activities.StopJob.Name,
 		activities.TakeSavepoint.Name, activities.SubmitJob.Name, activities.AwaitRunning.Name, activities.TakeCheckpoint.Name, activities.SoakJob.Name,
 		activities.CancelJob.Name, activities.CloseSubmission.Name, activities.RescaleJob.Name, activities.SpareWorkers.Name,
+		activities.ReadTargets.Name,
 	} {
 		require.True(t, names[name], name)
 	}
-	require.Len(t, names, 13)
+	require.Len(t, names, 14)
 }
 
 type recorder map[string]bool

@@ -48,6 +48,7 @@ const (
 	Await       Kind = "await"       // every vertex RUNNING at its parallelism, restored path as intended
 	Checkpoint  Kind = "checkpoint"  // trigger a checkpoint and wait for it (the gate's first half)
 	Soak        Kind = "soak"        // no restart for a while (its second half)
+	Targets     Kind = "targets"     // what each vertex runs at, and would at another parallelism
 	Rescale     Kind = "rescale"     // another parallelism for the running job, as noted on the Lease
 	Spare       Kind = "spare"       // wait until TaskManagers have nothing to do, and name them
 )
@@ -69,6 +70,7 @@ type Command struct {
 	Await      *AwaitIn      `json:"await,omitempty"`
 	Checkpoint *CheckpointIn `json:"checkpoint,omitempty"`
 	Soak       *SoakIn       `json:"soak,omitempty"`
+	Targets    *TargetsIn    `json:"targets,omitempty"`
 	Rescale    *RescaleIn    `json:"rescale,omitempty"`
 	Spare      *SpareIn      `json:"spare,omitempty"`
 }
@@ -247,13 +249,32 @@ type SoakOut struct {
 	Restarts int64 `json:"restarts"`
 }
 
-// RescaleIn asks for the parallelism that the Lease's size names. Vertices that
-// have another parallelism than From by the program's own word keep it.
+// TargetsIn asks what the running job's vertices would run at, were its program
+// submitted with another parallelism. Nothing is changed by it.
+type TargetsIn struct {
+	FlinkJobID  string   `json:"flinkJobId"`
+	Spec        job.Spec `json:"spec"` // what runs
+	Parallelism int      `json:"parallelism"`
+	Tenant      string   `json:"tenant"`
+}
+
+// TargetsOut has the parallelisms of all vertices, by id: what Flink is to reach
+// Before, and what the program's job graph says of the other parallelism (After).
+type TargetsOut struct {
+	Before  map[string]int `json:"before"`
+	After   map[string]int `json:"after"`
+	Changed int            `json:"changed"` // vertices whose parallelism differs; the others are the program's own choice
+}
+
+// RescaleIn asks for the parallelism that the Lease's size names: Targets has that
+// of each vertex. Without them (an operation that began before there were any) the
+// vertices that run at From change, and those that don't keep theirs.
 type RescaleIn struct {
-	FlinkJobID string `json:"flinkJobId"`
-	From       int    `json:"from"`
-	To         int    `json:"to"`
-	Slots      int    `json:"slots"` // registered ones to wait for before; Flink silently runs narrower without
+	FlinkJobID string         `json:"flinkJobId"`
+	From       int            `json:"from"`
+	To         int            `json:"to"`
+	Slots      int            `json:"slots"` // registered ones to wait for before; Flink silently runs narrower without
+	Targets    map[string]int `json:"targets,omitempty"`
 }
 
 // RescaleOut says when Flink was told.

@@ -70,6 +70,7 @@ type Vertex struct {
 	ID          string         `json:"id"`
 	Name        string         `json:"name"`
 	Parallelism int            `json:"parallelism"`
+	Max         int            `json:"maxParallelism"` // above it Flink refuses; 0: not said
 	Status      string         `json:"status"`
 	Start       int64          `json:"start-time"`
 	Tasks       map[string]int `json:"tasks"` // subtasks by state

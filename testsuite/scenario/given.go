@@ -69,6 +69,10 @@ var Wide = job.Profile{
 	Parallelism: 4,
 }
 
+// Single is Small with parallelism 1: the program's own 1 and the profile's are the
+// same.
+var Single = job.Profile{Name: "single", JobManager: Small.JobManager, TaskManager: Small.TaskManager, Parallelism: 1}
+
 // Push stores a jar and gives its digest.
 func (w *World) Push(jar string) string {
 	w.T.Helper()

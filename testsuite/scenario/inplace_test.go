@@ -3,6 +3,7 @@
 package scenario_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ func runsAt(t *testing.T, tenant string, profile job.Profile) *World {
 	w := Given(t, tenant)
 	w.Apply(V1)
 	w.Profile(Wide)
+	w.Profile(Single)
 	start := Request(job.Start)
 	start.Profile = profile.Name
 	w.Run(start)
@@ -61,6 +63,47 @@ func inPlaceDown(t *testing.T) {
 		return len(w.Processes("shop", w.Selector(1, "taskmanager"))) == 1
 	})
 	w.CaughtUp() // a restart is over by then
+	w.Run(Request(job.Stop))
+	w.GreenAfterRollback("v1")
+}
+
+// vertices are the parallelisms at which the job runs, by Flink's own word.
+func vertices(t *testing.T, w *World) (at []int) {
+	content, code, said := w.Rest(viewer, "/jobs/"+w.Lease().Intent.FlinkJobID)
+	require.Zero(t, code, said)
+	var found struct {
+		Vertices []struct {
+			Name        string `json:"name"`
+			Parallelism int    `json:"parallelism"`
+		} `json:"vertices"`
+	}
+	require.NoError(t, json.Unmarshal(content, &found))
+	w.Say("vertices: %+v", found.Vertices)
+	for _, v := range found.Vertices {
+		at = append(at, v.Parallelism)
+	}
+	return at
+}
+
+// inPlaceOneToTwo: the Counter's source and what is chained to it have parallelism
+// and maximum 1. Two of them would count twice, and Flink would refuse it.
+func inPlaceOneToTwo(t *testing.T) {
+	w := runsAt(t, "shop", Single)
+	require.Equal(t, []int{1, 1}, vertices(t, w))
+	for _, to := range []struct {
+		profile job.Profile
+		at      []int
+	}{{Small, []int{1, 2}}, {Single, []int{1, 1}}} {
+		o := w.Run(rescale(to.profile))
+		require.Equal(t, job.InPlace, o.Progress.Plan.Strategy, o.Progress.Plan.Why)
+		require.Equal(t, "1 of 2 vertices change", Detail(o.Progress, "vertices"))
+		require.Positive(t, o.Progress.DowntimeMS)
+		require.ElementsMatch(t, to.at, vertices(t, w))
+		require.Equal(t, to.profile.Parallelism, w.Lease().Size.Parallelism)
+		w.CaughtUp()
+	}
+	require.EqualValues(t, 1, w.Lease().Epoch, "nothing was submitted")
+	w.Records(900)
 	w.Run(Request(job.Stop))
 	w.GreenAfterRollback("v1")
 }

@@ -39,6 +39,7 @@ var stories = []struct {
 	{"agent-upgrade-keeps-job", "the agent of a running job is replaced alone: the job runs through, its next operations work", agentUpgrade},
 	{"in-place-up", "a running job gets more TaskManagers and parallelism without a stop", inPlaceUp},
 	{"in-place-down", "and less: TaskManagers go last, those without a task first", inPlaceDown},
+	{"in-place-one-to-two", "from parallelism 1 to 2 and back: vertices that the program keeps at 1 stay there, though all ran at 1", inPlaceOneToTwo},
 	{"in-place-then-jobmanager-killed", "its JobManager dies in the rescale and after it: the job comes back at the new size", inPlaceKilled},
 	{"start-without-snapshot-refused", "a job that had state never starts empty unless told so", startWithoutSnapshot},
 	{"canceled-first-start", "a first start that was canceled behind the primer left no state: the next one starts", canceledFirstStart},

@@ -101,6 +101,9 @@ func (r *run) inPlace(ctx workflow.Context) error {
 		return err
 	}
 	r.progress.Generation = r.old
+	if err := r.readTargets(ctx, after); err != nil {
+		return err
+	}
 	if after.TaskManager.Replicas > before.TaskManager.Replicas {
 		r.undo.Push("take the added TaskManagers away", func(ctx workflow.Context) error { return r.workers(ctx, before, nil) })
 		if err := r.addWorkers(ctx, after); err != nil {
@@ -133,6 +136,30 @@ func (r *run) inPlace(ctx workflow.Context) error {
 	return r.commitInPlace(ctx)
 }
 
+// readTargets asks, before anything is changed, at what each vertex runs and at
+// what it would run: the undo brings back what was, not what it reckons. The
+// version keeps operations that began before there was this look as they are.
+func (r *run) readTargets(ctx workflow.Context, after job.Profile) error {
+	if workflow.GetVersion(ctx, "in-place-targets", workflow.DefaultVersion, 1) < 1 {
+		return nil
+	}
+	return r.step(ctx, "vertices", fmt.Sprintf("the job graph at parallelism %d", after.Parallelism), func() (string, error) {
+		in := agentapi.TargetsIn{
+			FlinkJobID: r.state.Intent.FlinkJobID, Spec: r.filled(r.target.Revision.Spec), Parallelism: after.Parallelism, Tenant: r.target.Identity.Tenant,
+		}
+		out, err := flow.Do(ctx, r.queue, activities.ReadTargets, r.command(r.old, "targets", agentapi.Command{Kind: agentapi.Targets, Targets: &in}),
+			"which vertices follow the profile?")
+		if failure.CodeOf(err) == failure.Outdated {
+			return "", failure.Of(err).WithNext("%s; or rescale with --strategy warm, which makes a new cluster with this release's agent", failure.Of(err).Next)
+		}
+		if err != nil {
+			return "", err
+		}
+		r.targets = &out
+		return fmt.Sprintf("%d of %d vertices change", out.Changed, len(out.After)), nil
+	})
+}
+
 func (r *run) addWorkers(ctx workflow.Context, after job.Profile) error {
 	return r.step(ctx, "workers", fmt.Sprintf("%d TaskManagers", after.TaskManager.Replicas), func() (string, error) {
 		if err := r.workers(ctx, after, nil); err != nil {
@@ -160,7 +187,8 @@ func (r *run) resize(ctx workflow.Context, before, after job.Profile) error {
 		return err
 	}
 	r.undo.Push("bring the former parallelism back", func(ctx workflow.Context) error { return r.sizeBack(ctx, before, after) })
-	sent, err := r.tellSize(ctx, "rescale", before, after)
+	_, targets := r.sizes()
+	sent, err := r.tellSize(ctx, "rescale", before, after, targets)
 	if err != nil {
 		return err
 	}
@@ -176,14 +204,23 @@ func (r *run) resize(ctx workflow.Context, before, after job.Profile) error {
 	})
 }
 
+// sizes are the vertices' parallelisms before the operation and after it; nil where
+// its history is older than they are.
+func (r *run) sizes() (before, after map[string]int) {
+	if r.targets == nil {
+		return nil, nil
+	}
+	return r.targets.Before, r.targets.After
+}
+
 // tellSize notes the size on the Lease and then tells Flink.
-func (r *run) tellSize(ctx workflow.Context, name string, from, to job.Profile) (sentAt int64, err error) {
+func (r *run) tellSize(ctx workflow.Context, name string, from, to job.Profile, targets map[string]int) (sentAt int64, err error) {
 	return sentAt, r.step(ctx, name, fmt.Sprintf("Flink takes parallelism %d", to.Parallelism), func() (string, error) {
 		if err := r.noteSize(ctx, to); err != nil {
 			return "", err
 		}
 		id := r.state.Intent.FlinkJobID
-		in := agentapi.RescaleIn{FlinkJobID: id, From: from.Parallelism, To: to.Parallelism, Slots: to.Parallelism}
+		in := agentapi.RescaleIn{FlinkJobID: id, From: from.Parallelism, To: to.Parallelism, Slots: to.Parallelism, Targets: targets}
 		out, err := flow.Do(ctx, r.queue, activities.RescaleJob, r.command(r.old, name, agentapi.Command{Kind: agentapi.Rescale, Rescale: &in}),
 			fmt.Sprintf("parallelism %d becomes %d", from.Parallelism, to.Parallelism))
 		sentAt = out.SentAt
@@ -215,7 +252,8 @@ func (r *run) sizeBack(ctx workflow.Context, before, after job.Profile) error {
 	if over {
 		return r.backByAnother(ctx, before)
 	}
-	if _, err := r.tellSize(ctx, "size-back", after, before); err != nil {
+	targets, _ := r.sizes()
+	if _, err := r.tellSize(ctx, "size-back", after, before, targets); err != nil {
 		return err
 	}
 	in := agentapi.AwaitIn{FlinkJobID: r.flinkJobID(), RestorePath: r.restore}

@@ -32,6 +32,12 @@ func rescaling(t *testing.T) *world {
 	return w
 }
 
+// bothVertices are a job's: count follows the profile, the sink runs at 4 by the
+// program's own word.
+var bothVertices = agentapi.TargetsOut{
+	Before: map[string]int{"count": 2, "sink": 4}, After: map[string]int{"count": 4, "sink": 4}, Changed: 1,
+}
+
 func TestRescaleIsInPlaceOnlyWhereNothingElseChanges(t *testing.T) {
 	for name, change := range map[string]func(*upgrade.Facts){
 		"the revision":       func(f *upgrade.Facts) { f.Target.Revision.Number++ },
@@ -73,10 +79,34 @@ func TestInPlaceNotesTheSizeBeforeFlinkIsTold(t *testing.T) {
 	require.Less(t, w.index(activities.AwaitGeneration.Name), w.index(activities.NoteSize.Name), "TaskManagers first")
 	require.Less(t, w.index(activities.TakeCheckpoint.Name), w.index(activities.NoteSize.Name), "from a fresh checkpoint")
 	require.Less(t, w.index(activities.NoteSize.Name), w.index(activities.RescaleJob.Name))
+	require.Less(t, w.index(activities.PlaceHold.Name), w.index(activities.ReadTargets.Name), "nobody else submits meanwhile")
+	require.Less(t, w.index(activities.ReadTargets.Name), w.index(activities.ScaleWorkers.Name), "before anything is changed")
+	require.Equal(t, []map[string]int{bothVertices.After}, w.told)
 	require.Equal(t, 4, w.state.Parallelism(3))
 	require.Equal(t, "promotion", w.state.Profile)
 	require.Nil(t, w.state.Hold)
 	require.Equal(t, 3, w.state.ActiveGeneration())
+}
+
+// A size that the running vertices can't take is refused before anything is changed.
+func TestInPlaceThatAVertexCantTakeIsRefusedUntouched(t *testing.T) {
+	w := rescaling(t)
+	w.targets = []answer[agentapi.TargetsOut]{{err: failure.New(failure.Refused, `"numbers" would run at parallelism 4, above its maximum of 1`).WithNext("--strategy warm")}}
+	w.run()
+	require.ErrorContains(t, w.env.GetWorkflowError(), "numbers")
+	require.Contains(t, w.progress(t).Failure.Next, "--strategy warm")
+	require.Empty(t, w.workers)
+	require.Empty(t, w.told)
+	require.Nil(t, w.state.Size)
+	require.Nil(t, w.state.Hold)
+}
+
+func TestInPlaceByAnAgentOfBeforeSaysThatWarmWouldDo(t *testing.T) {
+	w := rescaling(t)
+	w.targets = []answer[agentapi.TargetsOut]{{err: agentapi.Outdated("this agent has no command of kind %q", agentapi.Targets)}}
+	w.run()
+	require.Contains(t, w.progress(t).Failure.Next, "or rescale with --strategy warm")
+	require.Nil(t, w.state.Hold)
 }
 
 // A job that restarts in its soak gets its old size back, on the Lease too.
@@ -88,6 +118,7 @@ func TestInPlaceThatFailsItsGateBringsTheSizeBack(t *testing.T) {
 	w.run()
 	require.ErrorContains(t, w.env.GetWorkflowError(), "it restarted")
 	require.Equal(t, []int{4, 2}, w.sizes)
+	require.Equal(t, []map[string]int{bothVertices.After, bothVertices.Before}, w.told, "what was read, not what From says: the sink stays at 4")
 	require.Equal(t, 2, w.state.Parallelism(3))
 	require.Equal(t, []int{2, 1}, w.workers)
 	require.Nil(t, w.state.Hold)

@@ -5,6 +5,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"sluice/activities"
+	"sluice/internal/agentapi"
 	"sluice/internal/failure"
 	"sluice/internal/failure/ontemporal"
 	"sluice/internal/job"
@@ -33,6 +34,8 @@ type run struct {
 	epoch      int64         // of the submission to come
 	try        int           // of commands that may be given again by retry
 	only       *PlanInput    // the run only plans: it has no effects; nil: an operation
+
+	targets *agentapi.TargetsOut // of a change in place; nil where its history is older than they are
 
 	checkpointed int64 // epoch whose own first checkpoint was proven
 	stray        stray // a submission that keeps its checkpoints elsewhere

@@ -52,6 +52,8 @@ type world struct {
 	ends     []activities.ContainerEnd
 	sizes    []int // parallelisms that Flink was told
 	workers  []int // numbers of TaskManagers
+	targets  []answer[agentapi.TargetsOut]
+	told     []map[string]int // to Flink, by vertex
 
 	incidents []activities.RecordIncidentIn
 }
@@ -267,8 +269,10 @@ func (w *world) agent() {
 	on(w, activities.TakeCheckpoint, func(activities.AgentIn) (agentapi.CheckpointOut, error) {
 		return agentapi.CheckpointOut{CheckpointID: 1}, nil
 	})
+	on(w, activities.ReadTargets, func(activities.AgentIn) (agentapi.TargetsOut, error) { return next(&w.targets, bothVertices) })
 	on(w, activities.RescaleJob, func(in activities.AgentIn) (agentapi.RescaleOut, error) {
 		w.sizes = append(w.sizes, in.Command.Rescale.To)
+		w.told = append(w.told, in.Command.Rescale.Targets)
 		return agentapi.RescaleOut{SentAt: 1}, nil
 	})
 	on(w, activities.SpareWorkers, func(activities.AgentIn) (agentapi.SpareOut, error) {
