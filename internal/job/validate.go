@@ -275,6 +275,9 @@ func (r Request) validateValues(v *fields) {
 		v.add("/profile", "is missing: a rescale brings the job to another profile", "name one; GET .../profiles lists them")
 	}
 	oneOf(v, "/strategy", r.Strategy, Warm, Cold, InPlace)
+	if r.Kind == Restart && r.Strategy == InPlace {
+		v.add("/strategy", "means nothing to a restart: in place only parallelism and TaskManagers change, and a restart changes neither", "leave it out: a new cluster takes the job over; for another size: sluice op rescale")
+	}
 	oneOf(v, "/replay", r.Replay, ReplayAsk, ReplayAllow, ReplayDeny)
 	if r.AllowStateLoss && r.Stateless {
 		v.add("/allowStateLoss", "means nothing to a start without a snapshot", "leave it out, or stateless")

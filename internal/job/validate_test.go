@@ -98,6 +98,7 @@ func TestRequestValidate(t *testing.T) {
 		"warm, cold or unchecked": {Request{Kind: Upgrade, AllowCold: true, AllowUnchecked: true}, []string{}},
 		"cold, or unchecked":      {Request{Kind: Restart, Strategy: Cold, AllowUnchecked: true}, []string{}},
 		"warm, or unchecked":      {Request{Kind: Upgrade, AllowUnchecked: true}, []string{"/allowUnchecked"}},
+		"a restart in place":      {Request{Kind: Restart, Strategy: InPlace}, []string{"/strategy"}},
 		"in place, or unchecked":  {Request{Kind: Rescale, Profile: "p", Strategy: InPlace, AllowUnchecked: true}, []string{"/allowUnchecked"}},
 		"stop, or unchecked":      {Request{Kind: Stop, AllowUnchecked: true}, []string{"/allowUnchecked"}},
 		"start, or cold":          {Request{Kind: Start, AllowCold: true}, []string{"/allowCold"}},

@@ -198,7 +198,8 @@ func (r *run) resize(ctx workflow.Context, before, after job.Profile) error {
 		if err != nil {
 			return err
 		}
-		r.stoppedAt = 0 // the downtime is known
+		// Known now; below 0 are only the clocks of two nodes.
+		r.stoppedAt, r.progress.DowntimeMS = 0, max(r.progress.DowntimeMS, 0)
 		r.enter(ctx, job.Proving)
 		return r.gate(ctx, since)
 	})
@@ -213,11 +214,15 @@ func (r *run) sizes() (before, after map[string]int) {
 	return r.targets.Before, r.targets.After
 }
 
-// tellSize notes the size on the Lease and then tells Flink.
+// tellSize notes the size on the Lease and then tells Flink, unless it has nothing
+// to change there: then nothing is sent.
 func (r *run) tellSize(ctx workflow.Context, name string, from, to job.Profile, targets map[string]int) (sentAt int64, err error) {
 	return sentAt, r.step(ctx, name, fmt.Sprintf("Flink takes parallelism %d", to.Parallelism), func() (string, error) {
 		if err := r.noteSize(ctx, to); err != nil {
 			return "", err
+		}
+		if r.targets != nil && r.targets.Changed == 0 {
+			return "the vertices stay as they are", nil
 		}
 		id := r.state.Intent.FlinkJobID
 		in := agentapi.RescaleIn{FlinkJobID: id, From: from.Parallelism, To: to.Parallelism, Slots: to.Parallelism, Targets: targets}
@@ -399,6 +404,9 @@ func (r *run) dropWorkers(ctx workflow.Context, before, after job.Profile) error
 		if busy := count - len(spare.Pods); busy > 0 {
 			r.evidence(fmt.Sprintf("%d of the TaskManagers that go still had tasks: these restarted from the last checkpoint", busy))
 		}
+		if r.stoppedAt == 0 {
+			r.stoppedAt = workflow.Now(ctx).UnixMilli() // until it is known whether the job took notice
+		}
 		if err := r.workers(ctx, after, spare.Pods); err != nil {
 			return "", err
 		}
@@ -410,8 +418,19 @@ func (r *run) dropWorkers(ctx workflow.Context, before, after job.Profile) error
 	if err != nil {
 		return err
 	}
-	_, err = r.runningAfter(ctx, "fewer")
-	return err
+	return r.runsOnFewer(ctx)
+}
+
+// runsOnFewer adds the downtime of the restart, if there was one: what ran before
+// the TaskManagers went never stopped.
+func (r *run) runsOnFewer(ctx workflow.Context) error {
+	before := r.progress.DowntimeMS
+	if _, err := r.runningAfter(ctx, "fewer"); err != nil {
+		return err
+	}
+	r.stoppedAt = 0
+	r.progress.DowntimeMS = before + max(r.progress.DowntimeMS, 0)
+	return nil
 }
 
 func (r *run) commitInPlace(ctx workflow.Context) error {

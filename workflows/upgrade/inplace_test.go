@@ -259,3 +259,45 @@ func TestGivingUpAJobThatIsLostAsItsSizeComesBack(t *testing.T) {
 	require.Len(t, *commits, 1)
 	require.Equal(t, "stopped", (*commits)[0].State)
 }
+
+// Replicas alone: Flink isn't told, and the job that runs on was never down.
+func TestMoreTaskManagersAloneAreNoDowntime(t *testing.T) {
+	w := rescaling(t)
+	w.facts.Target.Profile.Parallelism = w.facts.Target.Current.Applied.Parallelism
+	w.targets = []answer[agentapi.TargetsOut]{{out: agentapi.TargetsOut{Before: bothVertices.Before, After: bothVertices.Before}}}
+	w.awaits = []answer[agentapi.AwaitOut]{{out: agentapi.AwaitOut{RunningAt: 7}}}
+	w.run()
+	require.NoError(t, w.env.GetWorkflowError())
+	require.Empty(t, w.told)
+	require.Equal(t, []int{2}, w.workers)
+	require.Equal(t, "promotion", w.state.Profile)
+	require.Zero(t, w.progress(t).DowntimeMS)
+}
+
+// The downtime of a restart behind the TaskManagers' end is counted, and only that.
+func TestOnlyARestartIsDowntime(t *testing.T) {
+	for name, c := range map[string]struct {
+		runningAt func(w *world) int64 // behind their end
+		downtime  func(int64) bool
+	}{
+		"none":      {func(*world) int64 { return 50 }, func(ms int64) bool { return ms == 49 }},
+		"a restart": {func(w *world) int64 { return w.env.Now().UnixMilli() + 3000 }, func(ms int64) bool { return ms >= 49+1000 }},
+	} {
+		w := fewer(t)
+		w.awaits = []answer[agentapi.AwaitOut]{{out: agentapi.AwaitOut{RunningAt: 50}}, {out: agentapi.AwaitOut{RunningAt: c.runningAt(w)}}}
+		w.run()
+		require.NoError(t, w.env.GetWorkflowError(), name)
+		ms := w.progress(t).DowntimeMS
+		require.True(t, c.downtime(ms), "%s: %d", name, ms)
+	}
+}
+
+func TestARescaleToWhatRunsIsRefused(t *testing.T) {
+	w := rescaling(t)
+	w.facts.Target.Profile = *w.facts.Target.Current.Applied
+	w.run()
+	require.ErrorContains(t, w.env.GetWorkflowError(), "is what runs already")
+	require.Contains(t, w.progress(t).Failure.Next, "sluice op restart")
+	require.Nil(t, w.state.Hold)
+	require.Equal(t, -1, w.index(activities.PlaceHold.Name))
+}

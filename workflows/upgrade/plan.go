@@ -390,10 +390,13 @@ func mustChange(f Facts) error {
 	case f.Request.Kind == job.Rollback && number >= current.Revision:
 		return failure.New(failure.Conflict, "revision %d is not older than revision %d, which runs", number, current.Revision).
 			WithNext("name an older revision; to go to a newer one: sluice op upgrade --revision %d", number)
-	case f.Request.Kind != job.Upgrade || number != current.Revision || current.Profile != f.Target.Profile.Name || current.ProfileDigest != f.Target.Profile.Digest():
+	case f.Request.Kind != job.Upgrade && f.Request.Kind != job.Rescale || number != current.Revision || current.Profile != f.Target.Profile.Name || current.ProfileDigest != f.Target.Profile.Digest():
 		return nil
 	}
 	why := failure.New(failure.Conflict, "revision %d with profile %q is what runs already", number, current.Profile)
+	if f.Request.Kind == job.Rescale {
+		return why.WithNext("name another profile, or change this one first; to run the same anew: sluice op restart")
+	}
 	if f.Target.Newest > number && f.Request.Revision == 0 {
 		return why.WithNext("a rollback withdrew the newer revisions up to %d: name one (--revision %d), or apply a change", f.Target.Newest, f.Target.Newest)
 	}
