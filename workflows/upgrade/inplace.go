@@ -3,6 +3,7 @@ package upgrade
 import (
 	"fmt"
 	"strconv"
+	"time"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -105,7 +106,7 @@ func (r *run) inPlace(ctx workflow.Context) error {
 		return err
 	}
 	if after.TaskManager.Replicas > before.TaskManager.Replicas {
-		r.undo.Push("take the added TaskManagers away", func(ctx workflow.Context) error { return r.workers(ctx, before, nil) })
+		r.undo.Push("take the added TaskManagers away", func(ctx workflow.Context) error { return r.takeAdded(ctx, before, after) })
 		if err := r.addWorkers(ctx, after); err != nil {
 			return err
 		}
@@ -170,6 +171,71 @@ func (r *run) addWorkers(ctx workflow.Context, after job.Profile) error {
 		}, "wait for the added TaskManagers")
 		return fmt.Sprintf("%d TaskManagers", after.TaskManager.Replicas), err
 	})
+}
+
+// takeAdded undoes addWorkers. Kubernetes would choose by age and by how crowded a
+// node is: those without a task are named. Where that can't be told, or there are
+// fewer, the job may restart, and is looked at.
+func (r *run) takeAdded(ctx workflow.Context, before, after job.Profile) error {
+	if r.targets == nil { // it began before this was asked
+		return r.workers(ctx, before, nil)
+	}
+	count := after.TaskManager.Replicas - before.TaskManager.Replicas
+	spare, err := r.idleWorkers(ctx, "spare-added", count)
+	if err != nil {
+		r.evidence("which of the TaskManagers have no task can't be told: " + failure.Of(err).Message)
+	}
+	if err := r.workers(ctx, before, spare); err != nil || len(spare) == count {
+		return err
+	}
+	if err := r.runsStill(ctx); err != nil { // the undo goes on: only released can the job be mended
+		r.evidence("the job isn't seen to run after the added TaskManagers were taken away: " + failure.Of(err).Message)
+	}
+	return nil
+}
+
+// idleWorkers names TaskManagers without a task, count of them if there are.
+func (r *run) idleWorkers(ctx workflow.Context, name string, count int) ([]string, error) {
+	ctx, cancel := within(ctx, undoPatience)
+	defer cancel()
+	in := agentapi.SpareIn{Count: count}
+	out, err := flow.Do(ctx, r.queue, activities.SpareWorkers, r.command(r.old, name, agentapi.Command{Kind: agentapi.Spare, Spare: &in}),
+		"which TaskManagers have no task?")
+	return out.Pods, err
+}
+
+// runsStill waits until TaskManagers that go are gone, and the Lease's submission runs.
+func (r *run) runsStill(ctx workflow.Context) error {
+	intent := r.state.Intent
+	if intent == nil || intent.Outcome.Over() {
+		return nil
+	}
+	ctx, cancel := within(ctx, undoPatience)
+	defer cancel()
+	_, err := flow.Do(ctx, r.queue, activities.AwaitGeneration, activities.AwaitGenerationIn{
+		Identity: r.target.Identity, Generation: r.old, Roles: []string{"taskmanager"}, Settled: true,
+	}, "wait until the added TaskManagers are gone")
+	if err != nil {
+		return err
+	}
+	in := agentapi.AwaitIn{FlinkJobID: intent.FlinkJobID, RestorePath: intent.RestorePath}
+	_, err = flow.Do(ctx, r.queue, activities.AwaitRunning, r.command(r.old, "await-added-gone", agentapi.Command{Kind: agentapi.Await, Await: &in}),
+		"does the job still run?")
+	return err
+}
+
+// undoPatience is how long an undo asks an agent for what it can do without.
+const undoPatience = 2 * time.Minute
+
+// within gives a context that is canceled after a while.
+func within(ctx workflow.Context, limit time.Duration) (workflow.Context, workflow.CancelFunc) {
+	ctx, cancel := workflow.WithCancel(ctx)
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		if workflow.Sleep(ctx, limit) == nil {
+			cancel()
+		}
+	})
+	return ctx, cancel
 }
 
 func (r *run) workers(ctx workflow.Context, profile job.Profile, spare []string) error {

@@ -2,6 +2,7 @@ package upgrade_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,6 +122,7 @@ func TestInPlaceThatFailsItsGateBringsTheSizeBack(t *testing.T) {
 	require.Equal(t, []map[string]int{bothVertices.After, bothVertices.Before}, w.told, "what was read, not what From says: the sink stays at 4")
 	require.Equal(t, 2, w.state.Parallelism(3))
 	require.Equal(t, []int{2, 1}, w.workers)
+	require.Equal(t, []string{"p"}, w.named[1], "a busy one would cost a restart")
 	require.Nil(t, w.state.Hold)
 	require.Equal(t, job.Failed, w.progress(t).Phase)
 }
@@ -300,4 +302,26 @@ func TestARescaleToWhatRunsIsRefused(t *testing.T) {
 	require.Contains(t, w.progress(t).Failure.Next, "sluice op restart")
 	require.Nil(t, w.state.Hold)
 	require.Equal(t, -1, w.index(activities.PlaceHold.Name))
+}
+
+// Where the added TaskManagers can't be told from busy ones the undo goes on all the
+// same, and says how the job stands.
+func TestTheUndoOfAddedTaskManagersGoesOnWithoutTheAgentsWord(t *testing.T) {
+	for name, spare := range map[string]answer[agentapi.SpareOut]{
+		"no answer": {err: failure.New(failure.Outdated, "too old")},
+		"all busy":  {},
+	} {
+		w := rescaling(t)
+		w.spare = []answer[agentapi.SpareOut]{spare}
+		w.env.OnActivity(activities.TakeCheckpoint.Name, anything, anything).Return(func(context.Context, activities.AgentIn) (agentapi.CheckpointOut, error) {
+			return agentapi.CheckpointOut{}, ontemporal.Error(failure.New(failure.Refused, "no checkpoint"))
+		})
+		w.awaits = []answer[agentapi.AwaitOut]{{err: failure.New(failure.Unproven, "RESTARTING for too long")}}
+		w.run()
+		require.ErrorContains(t, w.env.GetWorkflowError(), "no checkpoint", name)
+		require.Equal(t, []int{2, 1}, w.workers, name)
+		require.Less(t, w.index(activities.SpareWorkers.Name), w.index("settled"), name)
+		require.Contains(t, strings.Join(w.progress(t).Evidence, "; "), "RESTARTING for too long", name)
+		require.Nil(t, w.state.Hold, name)
+	}
 }

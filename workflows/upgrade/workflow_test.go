@@ -50,8 +50,10 @@ type world struct {
 	onCall   func(activity string)
 	failedAs lease.Outcome // what AwaitRunning's JobFailed leaves on the Lease
 	ends     []activities.ContainerEnd
-	sizes    []int // parallelisms that Flink was told
-	workers  []int // numbers of TaskManagers
+	sizes    []int      // parallelisms that Flink was told
+	workers  []int      // numbers of TaskManagers
+	named    [][]string // those that are to go
+	spare    []answer[agentapi.SpareOut]
 	targets  []answer[agentapi.TargetsOut]
 	told     []map[string]int // to Flink, by vertex
 
@@ -174,6 +176,7 @@ func (w *world) kube() {
 	})
 	on(w, activities.ScaleWorkers, func(in activities.WorkersIn) (activities.None, error) {
 		w.workers = append(w.workers, in.Replicas)
+		w.named = append(w.named, in.Spare)
 		return activities.None{}, nil
 	})
 	on(w, activities.ScaleDownGeneration, func(activities.GenerationRef) (activities.None, error) { return activities.None{}, nil })
@@ -276,7 +279,7 @@ func (w *world) agent() {
 		return agentapi.RescaleOut{SentAt: 1}, nil
 	})
 	on(w, activities.SpareWorkers, func(activities.AgentIn) (agentapi.SpareOut, error) {
-		return agentapi.SpareOut{Pods: []string{"p"}}, nil
+		return next(&w.spare, agentapi.SpareOut{Pods: []string{"p"}})
 	})
 	on(w, activities.SoakJob, func(activities.AgentIn) (agentapi.SoakOut, error) { return agentapi.SoakOut{}, nil })
 }
