@@ -169,6 +169,9 @@ func (r *run) addWorkers(ctx workflow.Context, after job.Profile) error {
 		_, err := flow.Do(ctx, r.queue, activities.AwaitGeneration, activities.AwaitGenerationIn{
 			Identity: r.target.Identity, Generation: r.old, Roles: []string{"taskmanager"},
 		}, "wait for the added TaskManagers")
+		if noRoom(err) {
+			err = failure.Of(err).WithNext("make room (kubectl -n %s get pods; nodes; quota), or name a profile with fewer TaskManagers; no other strategy needs less room than in place", r.target.Identity.Namespace)
+		}
 		return fmt.Sprintf("%d TaskManagers", after.TaskManager.Replicas), err
 	})
 }

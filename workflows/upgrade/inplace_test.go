@@ -325,3 +325,15 @@ func TestTheUndoOfAddedTaskManagersGoesOnWithoutTheAgentsWord(t *testing.T) {
 		require.Nil(t, w.state.Hold, name)
 	}
 }
+
+func TestNoRoomInPlaceSaysThatNoStrategyNeedsLess(t *testing.T) {
+	w := rescaling(t)
+	w.env.OnActivity(activities.AwaitGeneration.Name, anything, anything).Return(func(context.Context, activities.AwaitGenerationIn) (activities.AwaitGenerationOut, error) {
+		return activities.AwaitGenerationOut{}, ontemporal.Error(failure.New(failure.Refused, "there is no room: x").With(failure.NoRoom, "x").WithNext("with another strategy"))
+	})
+	w.run()
+	require.ErrorContains(t, w.env.GetWorkflowError(), "there is no room")
+	require.Contains(t, w.progress(t).Failure.Next, "a profile with fewer TaskManagers; no other strategy")
+	require.Equal(t, []int{2, 1}, w.workers)
+	require.Nil(t, w.state.Hold)
+}
