@@ -143,7 +143,8 @@ type Attempt struct {
 	Number    int    `json:"number"` // from 1; 0: not known, so nothing is known to come after it
 }
 
-// ContainerEnd is a kubelet's state.terminated, as the observer recorded it.
+// ContainerEnd is a kubelet's state.terminated, as the observer recorded it, or
+// what is as good (Source).
 type ContainerEnd struct {
 	ContainerID string `json:"containerId"`
 	PodUID      string `json:"podUid"`
@@ -151,6 +152,8 @@ type ContainerEnd struct {
 	Role        string `json:"role"` // jobmanager, taskmanager
 	ExitCode    int32  `json:"exitCode"`
 	FinishedAt  string `json:"finishedAt"`
+	// Source is whose word it is where no kubelet could speak; "": the kubelet's.
+	Source string `json:"source,omitempty"`
 }
 
 // ContainerEndsOut lists those that are proven.

@@ -81,7 +81,8 @@ func (a *Agent) busyWorkers(ctx context.Context) ([]string, error) {
 }
 
 // containersEnded says whether no container of the pod runs, by the kubelet's
-// word. No word about a container is no end.
+// word, or that of a person who declared it ended. No word about a container is no
+// end.
 func containersEnded(pod *core.Pod) bool {
 	if len(pod.Status.ContainerStatuses) == 0 {
 		return pod.Spec.NodeName == ""
@@ -91,7 +92,7 @@ func containersEnded(pod *core.Pod) bool {
 		if status.State.Waiting != nil { // for its next start
 			last = status.LastTerminationState.Terminated
 		}
-		if !kubelet.SawEnd(last) && !kubelet.NeverRan(status) {
+		if !kubelet.SawEnd(last) && !kubelet.NeverRan(status) && !kubelet.Declared(pod, status.ContainerID) {
 			return false
 		}
 	}

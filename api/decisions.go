@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -31,9 +32,28 @@ func (a *API) RetryOperation(ctx context.Context, request gen.RetryOperationRequ
 
 // DecideOperation tells a waiting operation which of its ways on to take.
 func (a *API) DecideOperation(ctx context.Context, request gen.DecideOperationRequestObject) (gen.DecideOperationResponseObject, error) {
+	if err := mayChoose(caller(ctx).Role, request.Body.Option, request.Body.Reason); err != nil {
+		return nil, err
+	}
 	choice := upgrade.Decision{Option: request.Body.Option, Reason: by(ctx, request.Body.Reason)}
 	answer, err := a.decideOn(ctx, request.Tenant, request.Operation, upgrade.UpdateDecide, request.Body.Reason, choice)
 	return gen.DecideOperation202JSONResponse(answer), err
+}
+
+// mayChoose keeps the word that takes a proof's place to admins, and asks them why
+// they say it.
+func mayChoose(is role, option, reason string) error {
+	switch {
+	case option != upgrade.OptionDeclareDead:
+		return nil
+	case is < admin:
+		return failure.New(failure.Forbidden, "%s needs the role admin: if a container that is declared dead runs on, two copies of the job write", option).
+			WithNext("have its node tainted out of service (docs/operations.md, A node that is lost), or ask an admin")
+	case strings.TrimSpace(reason) == "":
+		return failure.New(failure.Invalid, "%s needs a reason: it is kept as the proof", option).
+			WithFields(failure.Field{Name: "/reason", Reason: "is empty", Next: "say how you know that the machine is off"})
+	}
+	return nil
 }
 
 func reasonOf(body *gen.Decision) string {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/testsuite"
+	core "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -21,6 +22,7 @@ import (
 	"sluice/internal/agentapi"
 	"sluice/internal/failure"
 	"sluice/internal/job"
+	"sluice/internal/kube/kubelet"
 	"sluice/internal/kube/kubetest"
 	"sluice/internal/lease"
 	"sluice/internal/manifest"
@@ -393,4 +395,52 @@ func TestAMissingLeaseIsNotMadeAnew(t *testing.T) {
 	in.MayCreate = false
 	_, err := f.ReserveGeneration(t.Context(), in)
 	require.Equal(t, failure.NotFound, failure.CodeOf(err))
+}
+
+// A person's word: offered for what no kubelet speaks of, noted on the very pod.
+func TestDeclareEnded(t *testing.T) {
+	f := given(t)
+	node := f.LostNode(t)
+	no, yes, user := false, true, int64(9999)
+	pod := f.Bound(t, node, &core.Pod{
+		ObjectMeta: meta.ObjectMeta{
+			Name: "orders-g3-taskmanager-x", Annotations: map[string]string{manifest.AnnotationJobUID: f.identity.UID},
+			Labels: map[string]string{
+				manifest.LabelManagedBy: manifest.ManagedBy, manifest.LabelJob: "orders", manifest.LabelGeneration: "3", manifest.LabelComponent: "taskmanager",
+			},
+		},
+		Spec: core.PodSpec{
+			SecurityContext: &core.PodSecurityContext{RunAsNonRoot: &yes, RunAsUser: &user, SeccompProfile: &core.SeccompProfile{Type: core.SeccompProfileTypeRuntimeDefault}},
+			Containers: []core.Container{{
+				Name: "taskmanager", Image: "sluice/there-is:none", ImagePullPolicy: core.PullNever,
+				SecurityContext: &core.SecurityContext{AllowPrivilegeEscalation: &no, Capabilities: &core.Capabilities{Drop: []core.Capability{"ALL"}}},
+			}},
+		},
+	}, "containerd://tm")
+	ref := activities.GenerationRef{Identity: f.identity, Generation: 3}
+	gone := &activities.Unheard{ContainerID: "containerd://jm", PodUID: "never-was", Role: "jobmanager", Why: "its pod is gone"}
+	out, err := f.UnheardContainers(t.Context(), activities.UnheardIn{GenerationRef: ref, JobManager: gone})
+	require.NoError(t, err)
+	require.Len(t, out.Containers, 2)
+	require.Equal(t, activities.Unheard{
+		ContainerID: "containerd://tm", Container: "taskmanager", Attempt: 1, PodUID: string(pod.UID), Pod: pod.Name, Role: "taskmanager",
+		Why: "node " + node.Name + " doesn't answer",
+	}, out.Containers[0])
+	require.Equal(t, *gone, out.Containers[1])
+
+	declare := activities.DeclareIn{GenerationRef: ref, Containers: out.Containers}
+	for range 2 { // a repeat is harmless
+		_, err = f.DeclareEnded(t.Context(), declare)
+		require.NoError(t, err)
+	}
+	now, err := f.Admin.CoreV1().Pods(f.Namespace).Get(t.Context(), pod.Name, meta.GetOptions{})
+	require.NoError(t, err)
+	require.Equal(t, "containerd://tm", now.Annotations[kubelet.AnnotationDeclared])
+	out, err = f.UnheardContainers(t.Context(), activities.UnheardIn{GenerationRef: ref})
+	require.NoError(t, err)
+	require.Empty(t, out.Containers, "it has been declared")
+	other := activities.GenerationRef{Identity: f.identity, Generation: 4}
+	out, err = f.UnheardContainers(t.Context(), activities.UnheardIn{GenerationRef: other})
+	require.NoError(t, err)
+	require.Empty(t, out.Containers)
 }

@@ -29,6 +29,7 @@ func (a *Activities) Register(registry activities.Registry) {
 	activities.Register(registry, activities.Finish, a.finish)
 	activities.Register(registry, activities.ContainerEnds, a.containerEnds)
 	activities.Register(registry, activities.RecordIncident, a.recordIncident)
+	activities.Register(registry, activities.RecordEnds, a.recordEnds)
 }
 
 func (a *Activities) claim(ctx context.Context, in activities.ClaimIn) (activities.ClaimOut, error) {
@@ -139,9 +140,23 @@ func (a *Activities) containerEnds(ctx context.Context, in activities.ContainerE
 	for i, row := range rows {
 		out.Ends[i] = activities.ContainerEnd{
 			ContainerID: row.ContainerID, PodUID: row.PodUID, Pod: row.Pod, Role: row.Role, ExitCode: row.ExitCode, FinishedAt: row.FinishedAt,
+			Source: row.Source,
 		}
 	}
 	return out, err
+}
+
+func (a *Activities) recordEnds(ctx context.Context, in activities.DeclareIn) (activities.None, error) {
+	for _, c := range in.Containers {
+		err := a.Store.RecordContainerEnd(ctx, store.ContainerEnd{
+			ContainerID: c.ContainerID, PodUID: c.PodUID, Pod: c.Pod, Namespace: in.Identity.Namespace, Container: c.Container, Attempt: c.Attempt,
+			JobUID: in.Identity.UID, Generation: in.Generation, Role: c.Role, ExitCode: store.UnknownExit, FinishedAt: in.At, Source: in.Source,
+		})
+		if err != nil {
+			return activities.None{}, err
+		}
+	}
+	return activities.None{}, nil
 }
 
 func (a *Activities) recordIncident(ctx context.Context, in activities.RecordIncidentIn) (activities.None, error) {

@@ -28,6 +28,7 @@ const (
 	CopySnapshot      Name = "copy-snapshot"       // id: the copy's directory, which has the operation's id
 	WriteRecord       Name = "write-record"        // id: primary keys
 	ReleaseProof      Name = "release-proof"       // id: UID of the pod whose finalizer goes
+	DeclareEnded      Name = "declare-ended"       // id: UID of the pod on which a person's word is noted
 	TellIncident      Name = "tell-incident"       // id: job.IncidentID
 )
 

@@ -23,7 +23,7 @@ type Incident struct {
 	Generation  int    `json:"generation"`
 	Epoch       int64  `json:"epoch"`            // of the submission; of a hold: at which it was placed
 	ContainerID string `json:"containerId"`      // that ended, or came after the one that ended: "containerd://…"
-	ExitCode    int32  `json:"exitCode"`         //
+	ExitCode    int32  `json:"exitCode"`         // -1: nobody saw it
 	Reason      string `json:"reason,omitempty"` // the kubelet's: Error, OOMKilled, …
 	FinishedAt  string `json:"finishedAt"`       // the kubelet's, RFC 3339; of a hold: since when it is there
 	HeldBy      string `json:"heldBy,omitempty"` // the operation whose hold it is
@@ -47,6 +47,9 @@ func (i Incident) String() string {
 		return fmt.Sprintf("operation %s held the Lease (since %s) when its run was not open any more: it was ended from outside; the next operation takes the hold over, or says which one can", i.HeldBy, i.FinishedAt)
 	}
 	how := fmt.Sprintf("exit code %d", i.ExitCode)
+	if i.ExitCode < 0 {
+		how = "no kubelet saw how"
+	}
 	if i.Reason != "" {
 		how += ", " + i.Reason
 	}

@@ -38,6 +38,7 @@ const ProofFinalizer = "sluice.io/proof"
 const (
 	ManagerJob        = "sluice/job"        // service account and rights of a job
 	ManagerGeneration = "sluice/generation" // everything that a generation's root owns
+	ManagerDeclared   = "sluice/declared"   // what a person said of a pod's containers
 )
 
 // jobLabels are on what outlives generations.

@@ -14,6 +14,7 @@ import (
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"sluice/internal/kube"
 	"sluice/internal/kube/kubetest"
 	"sluice/internal/manifest"
 	"sluice/internal/store"
@@ -87,8 +88,18 @@ func (f *fixture) observe(t *testing.T, identity string) (stop func()) {
 // pod makes a pod with the finalizer that runs a shell's script.
 func (f *fixture) pod(t *testing.T, name, script string, change func(*core.Pod)) {
 	t.Helper()
+	p := f.podOf(t, name, script)
+	if change != nil {
+		change(p)
+	}
+	_, err := f.Admin.CoreV1().Pods(f.Namespace).Create(t.Context(), p, meta.CreateOptions{})
+	require.NoError(t, err)
+}
+
+func (f *fixture) podOf(t *testing.T, name, script string) *core.Pod {
+	t.Helper()
 	no, yes, user, grace := false, true, int64(9999), int64(1)
-	p := &core.Pod{
+	return &core.Pod{
 		ObjectMeta: meta.ObjectMeta{
 			Name: name, Finalizers: []string{manifest.ProofFinalizer},
 			Labels:      map[string]string{manifest.LabelManagedBy: manifest.ManagedBy, manifest.LabelGeneration: "4", manifest.LabelComponent: "taskmanager"},
@@ -103,11 +114,6 @@ func (f *fixture) pod(t *testing.T, name, script string, change func(*core.Pod))
 			}},
 		},
 	}
-	if change != nil {
-		change(p)
-	}
-	_, err := f.Admin.CoreV1().Pods(f.Namespace).Create(t.Context(), p, meta.CreateOptions{})
-	require.NoError(t, err)
 }
 
 func (f *fixture) until(t *testing.T, name, what string, condition func(*core.Pod) bool) {
@@ -270,4 +276,47 @@ func TestManyPods(t *testing.T) {
 		f.gone(t, name)
 		require.Len(t, f.record.of(name), 1)
 	}
+}
+
+// No kubelet will ever speak of a pod on a machine that is off. Its node is silent,
+// which proves nothing; tainted out of service it proves the end.
+func TestNodeOutOfService(t *testing.T) {
+	f := given(t)
+	f.observe(t, "a")
+	node := f.LostNode(t)
+	f.Bound(t, node, f.podOf(t, "p", runs), "containerd://lost")
+	grace := int64(1)
+	f.delete(t, &grace)
+	f.until(t, "p", "should be gone, and isn't", func(p *core.Pod) bool {
+		return p.DeletionTimestamp != nil && time.Since(p.DeletionTimestamp.Time) > 3*time.Second
+	})
+	require.Empty(t, f.record.of("p"), "silence is no end")
+	f.OutOfService(t, node.Name)
+	// Nothing but its finalizer keeps it from now on; the API server deletes what no
+	// kubelet confirms only by force, which the pod collector does on that taint.
+	none := int64(0)
+	kubetest.Eventually(t, time.Minute, func() bool { return len(f.record.of("p")) == 1 }, "the end is recorded")
+	_ = f.Admin.CoreV1().Pods(f.Namespace).Delete(t.Context(), "p", meta.DeleteOptions{GracePeriodSeconds: &none})
+	f.gone(t, "p")
+	end := f.record.of("p")[0]
+	require.Equal(t, "containerd://lost", end.ContainerID)
+	require.Equal(t, "node "+node.Name+" (uid "+string(node.UID)+") is out of service", end.Source)
+	require.EqualValues(t, store.UnknownExit, end.ExitCode)
+}
+
+// The node's object is deleted and made anew under its name: what it says is of
+// another machine.
+func TestNodeMadeAnewProvesNothing(t *testing.T) {
+	f := given(t)
+	node := f.LostNode(t)
+	bound := f.Bound(t, node, f.podOf(t, "p", runs), "containerd://lost")
+	anew := node.DeepCopy()
+	anew.CreationTimestamp = meta.NewTime(bound.CreationTimestamp.Add(time.Hour))
+	anew.Spec.Taints = []core.Taint{{Key: core.TaintNodeOutOfService, Effect: core.TaintEffectNoExecute}}
+	by, why := kube.Off(bound, anew)
+	require.Empty(t, by)
+	require.Contains(t, why, "made anew")
+	node.Spec.Taints = anew.Spec.Taints
+	by, why = kube.Off(bound, node)
+	require.NotEmpty(t, by, "the API server's binding says since when it is bound: "+why)
 }

@@ -5,7 +5,8 @@
 // of a JobManager that had the job's submission it tells the job's flow, as an
 // incident, and a writer lease that is held by an operation whose run isn't open
 // too. It starts and stops nothing on the cluster, and it never concludes an end
-// from silence.
+// from silence: where a kubelet says nothing, the end is that of its node, and only
+// when the node is proven off.
 //
 // One process of a site observes at a time (a Kubernetes Lease elects it). Two
 // at once would be harmless: records are keyed by container id, and a finalizer
@@ -219,6 +220,8 @@ func (o *Observer) notice(object any) {
 	terminal := pod.Status.Phase == core.PodSucceeded || pod.Status.Phase == core.PodFailed
 	if waiting || over || terminal {
 		o.queue.Add(key)
+	} else if pod.DeletionTimestamp != nil { // its kubelet may be away for good
+		o.queue.AddAfter(key, time.Until(pod.DeletionTimestamp.Time))
 	}
 }
 

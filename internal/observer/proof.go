@@ -70,13 +70,17 @@ func end(pod *core.Pod, status core.ContainerStatus, t core.ContainerStateTermin
 // Over says whether nothing of the pod runs or will ever run, and if not, why
 // that is not proven. Only then may the finalizer go.
 //
-// Proven are two cases:
+// Proven are three cases:
 //   - It was never given to a node and is being deleted: the API server refuses
 //     to bind a pod with a deletion timestamp, so no kubelet ever gets it.
 //   - The kubelet itself ended it: phase Succeeded or Failed *and* every container
 //     terminated, by the runtime's word or without ever having had an id. With
 //     restartPolicy Always a kubelet sets such a phase only after it has stopped
 //     the pod for good; a terminated container alone may be started again.
+//   - It is being deleted, and a person declared ended what no kubelet spoke of. A
+//     kubelet that comes back starts nothing in such a pod.
+//
+// A node that is proven off is a matter of settle: it is not written in the pod.
 //
 // Not proven: a phase that the pod collector set for a node that is away; a
 // container that had an id and that the kubelet lost; a pod whose node rejected
@@ -87,6 +91,9 @@ func Over(pod *core.Pod) (bool, string) {
 			return true, ""
 		}
 		return false, "it waits for a node"
+	}
+	if declared(pod) {
+		return true, ""
 	}
 	if pod.Status.Phase != core.PodSucceeded && pod.Status.Phase != core.PodFailed {
 		return false, "its kubelet has not ended it"
@@ -107,6 +114,12 @@ func Over(pod *core.Pod) (bool, string) {
 		}
 	}
 	return true, ""
+}
+
+func declared(pod *core.Pod) bool {
+	unheard := kubelet.Unheard(pod)
+	return pod.DeletionTimestamp != nil && len(unheard) > 0 &&
+		!slices.ContainsFunc(unheard, func(s core.ContainerStatus) bool { return !kubelet.Declared(pod, s.ContainerID) })
 }
 
 func ended(status core.ContainerStatus) (bool, string) {

@@ -37,6 +37,15 @@ func (o *Observer) settle(ctx context.Context, key cache.ObjectName) error {
 		return err
 	}
 	over, why := Over(pod)
+	if !over && overdue(pod) {
+		over, why, err = o.overByNode(ctx, pod)
+		if err != nil {
+			return err
+		}
+		if !over {
+			o.queue.AddAfter(key, lookAgain)
+		}
+	}
 	if !over {
 		if pod.Status.Phase == core.PodSucceeded || pod.Status.Phase == core.PodFailed {
 			// Nothing more will come by itself: a person has to look.

@@ -10,23 +10,30 @@ import (
 )
 
 // ContainerEnd is a kubelet's state.terminated, written by the observer before
-// it takes the finalizer sluice.io/proof off the pod.
+// it takes the finalizer sluice.io/proof off the pod; or what is as good where the
+// kubelet can't speak (Source).
 type ContainerEnd struct {
 	bun.BaseModel `bun:"table:container_ends,alias:c"`
 
-	ContainerID string    `bun:"container_id,pk"` // "containerd://…"
-	PodUID      string    `bun:"pod_uid"`
-	Pod         string    `bun:"pod"`
-	Namespace   string    `bun:"namespace"`
-	Container   string    `bun:"container"` // its name in the pod
-	Attempt     int       `bun:"attempt"`   // counts the containers of that name in that pod from 1; 0: not known
-	JobUID      string    `bun:"job_uid"`
-	Generation  int       `bun:"generation"`
-	Role        string    `bun:"role"` // jobmanager, taskmanager
-	ExitCode    int32     `bun:"exit_code"`
-	FinishedAt  string    `bun:"finished_at"` // the kubelet's words, RFC 3339
-	RecordedAt  time.Time `bun:"recorded_at"` // set here
+	ContainerID string `bun:"container_id,pk"` // "containerd://…"
+	PodUID      string `bun:"pod_uid"`
+	Pod         string `bun:"pod"`
+	Namespace   string `bun:"namespace"`
+	Container   string `bun:"container"` // its name in the pod
+	Attempt     int    `bun:"attempt"`   // counts the containers of that name in that pod from 1; 0: not known
+	JobUID      string `bun:"job_uid"`
+	Generation  int    `bun:"generation"`
+	Role        string `bun:"role"`        // jobmanager, taskmanager
+	ExitCode    int32  `bun:"exit_code"`   // UnknownExit where no kubelet saw it
+	FinishedAt  string `bun:"finished_at"` // the kubelet's words, RFC 3339
+	// Source is whose word it is: "" the kubelet's; else why its node is off, or who
+	// said so, for people.
+	Source     string    `bun:"source"`
+	RecordedAt time.Time `bun:"recorded_at"` // set here
 }
+
+// UnknownExit is the exit code of an end that no kubelet saw.
+const UnknownExit = -1
 
 // RecordContainerEnd writes a proof; the first one stays.
 func (s *Store) RecordContainerEnd(ctx context.Context, end ContainerEnd) error {

@@ -95,6 +95,10 @@ func TestProof(t *testing.T) {
 	require.Equal(t, []Right{listed}, p.Lent, "the informer's watch began with what there is")
 	require.True(t, p.OK())
 	require.Equal(t, []Right{listed}, Prove([]Right{listed}, nil).Unused)
+	nodes := Right{"worker", Cluster, "nodes", "get"}
+	p = Prove([]Right{nodes}, parsed(t, line(workerUser, "sluice-worker", "get", "", "nodes", "", "n", 200)))
+	require.Equal(t, map[Right]int{nodes: 1}, p.Used)
+	require.True(t, p.OK())
 
 	p = Prove(granted[:1], parsed(t, line(workerUser, "sluice-worker", "get", "", "secrets", "shop", "s", 200)))
 	require.Equal(t, map[Right]int{{"worker", "tenant", "secrets", "get"}: 1}, p.Foreign)
@@ -106,9 +110,18 @@ func TestGrantedByDeploy(t *testing.T) {
 	require.Contains(t, granted, Right{"worker", System, "leases.coordination.k8s.io", "create"})
 	require.Contains(t, granted, Right{"worker", "tenant", "deployments.apps", "patch"})
 	require.Contains(t, granted, Right{"agent", "tenant", "leases.coordination.k8s.io", "update"})
+	require.Contains(t, granted, Right{"worker", Cluster, "nodes", "get"})
 	for _, right := range granted {
 		require.NotContains(t, []string{"*", "escalate", "bind", "impersonate"}, right.Verb)
 		require.NotEqual(t, "*", right.Resource)
 	}
 	require.NotContains(t, granted, Right{"worker", "tenant", "secrets", "list"}, "listing would read every tenant's token")
+}
+
+func TestNothingMoreOnTheWholeCluster(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "worker.yaml")
+	const role = "kind: ClusterRole\nmetadata: {name: wide}\nrules:\n- {apiGroups: [\"\"], resources: [nodes], verbs: [get, list]}\n"
+	require.NoError(t, os.WriteFile(file, []byte(role), 0o600))
+	_, err := Granted(file)
+	require.ErrorContains(t, err, "only get nodes")
 }

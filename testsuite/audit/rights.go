@@ -16,13 +16,16 @@ import (
 	"sluice/internal/manifest"
 )
 
-// System is the platform's own namespace.
-const System = "sluice-system"
+// Places that aren't a tenant's.
+const (
+	System  = "sluice-system" // the platform's own namespace
+	Cluster = "cluster"       // what is in no namespace
+)
 
 // Right is one verb on one resource, of one process, at one place.
 type Right struct {
 	Process  string // api, worker or agent
-	Place    string // System, or "tenant": each tenant's namespace
+	Place    string // System, Cluster, or "tenant": each tenant's namespace
 	Resource string // as Event.Resource
 	Verb     string
 }
@@ -41,12 +44,15 @@ func Granted(files ...string) ([]Right, error) {
 		if strings.Contains(file, "/tenant/") {
 			place = "tenant"
 		}
-		rules, err := roles(file)
+		rules, wide, err := roles(file)
 		if err != nil {
 			return nil, err
 		}
 		for _, rule := range rules {
 			all = append(all, rights("worker", place, rule)...) // the api has no rights
+		}
+		for _, rule := range wide {
+			all = append(all, rights("worker", Cluster, rule)...)
 		}
 	}
 	return append(all, ofAgents()...), nil
@@ -61,28 +67,36 @@ func ofAgents() []Right {
 	return all
 }
 
-func roles(file string) ([]rbac.PolicyRule, error) {
+// roles are the rules for a namespace, and the one rule for the whole cluster that
+// there may be: reading nodes, which are in no namespace.
+func roles(file string) (rules, wide []rbac.PolicyRule, err error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var rules []rbac.PolicyRule
 	documents := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
 	for {
 		var role rbac.ClusterRole // a Role has the same fields
 		err := documents.Decode(&role)
 		if errors.Is(err, io.EOF) {
-			return rules, nil
+			return rules, wide, nil
 		}
 		switch {
 		case err != nil:
-			return nil, fmt.Errorf("%s: %w", file, err)
-		case role.Kind == "ClusterRole" || role.Kind == "ClusterRoleBinding":
-			return nil, fmt.Errorf("%s: a %s: the platform has no rights on a whole cluster", file, role.Kind)
+			return nil, nil, fmt.Errorf("%s: %w", file, err)
+		case role.Kind == "ClusterRole" && !onlyGetsNodes(role.Rules):
+			return nil, nil, fmt.Errorf("%s: ClusterRole %s: on the whole cluster the platform may only get nodes", file, role.Name)
+		case role.Kind == "ClusterRole":
+			wide = append(wide, role.Rules...)
 		case role.Kind == "Role":
 			rules = append(rules, role.Rules...)
 		}
 	}
+}
+
+func onlyGetsNodes(rules []rbac.PolicyRule) bool {
+	return len(rules) == 1 && slices.Equal(rules[0].Verbs, []string{"get"}) &&
+		slices.Equal(rules[0].APIGroups, []string{""}) && slices.Equal(rules[0].Resources, []string{"nodes"})
 }
 
 func rights(process, place string, rule rbac.PolicyRule) []Right {
@@ -168,8 +182,11 @@ func who(e Event) (process, place string) {
 	default:
 		return "", ""
 	}
-	if e.Object.Namespace == System {
+	switch {
+	case e.Object.Namespace == System:
 		return process, System
+	case e.Object.Resource == "nodes":
+		return process, Cluster
 	}
 	return process, "tenant"
 }

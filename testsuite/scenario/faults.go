@@ -126,6 +126,16 @@ func (w *World) Replace(generation int, component string) {
 	w.Say("the %s of generation %d came again", component, generation)
 }
 
+// ForceDelete deletes a role's pods without asking their kubelet.
+func (w *World) ForceDelete(generation int, component string) {
+	w.T.Helper()
+	now := int64(0)
+	for _, pod := range w.pods(generation, component) {
+		require.NoError(w.T, w.Kube.CoreV1().Pods(w.Tenant).Delete(context.Background(), pod.Name, meta.DeleteOptions{GracePeriodSeconds: &now}))
+	}
+	w.Say("the %s of generation %d were force-deleted", component, generation)
+}
+
 func (w *World) pods(generation int, component string) []core.Pod {
 	w.T.Helper()
 	pods, err := w.Kube.CoreV1().Pods(w.Tenant).List(context.Background(), meta.ListOptions{LabelSelector: w.Selector(generation, component)})

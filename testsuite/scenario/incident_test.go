@@ -72,3 +72,17 @@ func incidentWhilePreparing(t *testing.T) {
 	w.Run(Request(job.Stop))
 	w.GreenAfterRollback("v1", "v2")
 }
+
+// podForceDeleted: somebody deletes the JobManager's pod without asking its kubelet.
+// The worker looks at the node, which is up: only the kubelet's word counts, and it
+// comes.
+func podForceDeleted(t *testing.T) {
+	w := Given(t, "shop")
+	w.Running(V1)
+	w.ForceDelete(1, "jobmanager")
+	require.EqualValues(t, 1, w.Incident().Epoch)
+	comesBack(w)
+	w.CaughtUp()
+	w.Run(Request(job.Stop))
+	w.GreenAfterRollback("v1")
+}

@@ -75,6 +75,7 @@ var stories = []struct {
 	{"incident-while-preparing", "it dies while an upgrade prepares: the new generation goes, the operation says why", incidentWhilePreparing},
 	{"terminated-then-upgraded", "a run is terminated in Temporal between hold and stop: it is in get job, and the next upgrade takes its hold over", terminatedThenUpgraded},
 	{"terminated-in-its-stop", "it is terminated in its stop: no other upgrade begins; a start goes on from the savepoint that it left", terminatedInItsStop},
+	{"pod-force-deleted", "a force-deletion proves no end: its node is looked at, its kubelet's word is waited for, then the job is brought back", podForceDeleted},
 	{"cancel-before-the-stop", "a cancel while preparing removes the new generation; the job runs on", cancelBeforeStop},
 }
 

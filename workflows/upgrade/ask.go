@@ -36,6 +36,7 @@ func (r *run) insist(ctx workflow.Context, step func() error) error {
 // ask waits for a person's decision among the options.
 func (r *run) ask(ctx workflow.Context, cause error, options ...Option) (string, error) {
 	phase := r.progress.Phase
+	options = r.mayDeclare(ctx, cause, options)
 	f := failure.Of(cause)
 	if f.Next == "" {
 		_ = f.WithNext("look at the evidence, mend the cause, then: sluice op retry %s", r.in.Operation)
@@ -57,6 +58,10 @@ func (r *run) ask(ctx workflow.Context, cause error, options ...Option) (string,
 	r.progress.Default, r.progress.DecideBy = "", ""
 	r.progress.Failure = nil
 	r.enter(ctx, phase)
+	if r.decision == OptionDeclareDead {
+		r.declareDead(ctx)
+		return OptionRetry, nil
+	}
 	return r.decision, nil
 }
 
@@ -83,7 +88,7 @@ func offers(options []Option, name string) bool {
 
 // take keeps a decision; the first one counts.
 func (r *run) take(d Decision) {
-	r.decision = d.Option
+	r.decision, r.word = d.Option, d
 	r.evidence(d.Option + " asked for: " + d.Reason)
 }
 

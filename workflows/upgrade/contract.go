@@ -48,6 +48,9 @@ const (
 	OptionRetry  = "retry"   // the same step again
 	OptionReplay = "replay"  // roll back to the savepoint, though output is repeated
 	OptionGiveUp = "give-up" // leave the job stopped, knowingly
+	// OptionDeclareDead is an admin's word that containers have ended whose end
+	// nothing proves: their machine is off. Then the step is tried again.
+	OptionDeclareDead = "declare-dead"
 	// OptionSupersede is taken by starting another operation that names this one.
 	OptionSupersede = "supersede"
 )

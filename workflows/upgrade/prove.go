@@ -9,7 +9,6 @@ import (
 	"sluice/activities"
 	"sluice/internal/agentapi"
 	"sluice/internal/failure"
-	"sluice/internal/job"
 	"sluice/internal/lease"
 	"sluice/workflows/internal/flow"
 )
@@ -53,15 +52,12 @@ func (r *run) awaitProof(ctx workflow.Context, intent *lease.Intent) error {
 }
 
 // proveOver closes a submission whose JobManager is lost, where that is proven
-// (DESIGN §3, same generation): the kubelet said that the container which took
-// the POST ended, its successor doesn't know the job, and no task of it can
+// (DESIGN §3, same generation): the container which took the POST is on record as
+// ended (by its kubelet's word, by its node that is off, or by a person's), its successor doesn't know the job, and no task of it can
 // still run in any TaskManager. Without the proof nothing changes.
 func (r *run) proveOver(ctx workflow.Context, intent *lease.Intent) error {
-	ends, err := flow.Do(ctx, job.FlowQueue, activities.ContainerEnds, activities.ContainerEndsIn{
-		JobUID: r.target.Identity.UID, Generation: intent.Generation, ContainerIDs: []string{intent.JobManagerContainerID},
-		After: &activities.Attempt{PodUID: intent.JobManagerPodUID, Container: "jobmanager", Number: intent.JobManagerAttempt},
-	}, "did the container of the submission's JobManager end?")
-	if err != nil || len(ends.Ends) == 0 {
+	ends, err := r.jobManagerEnds(ctx, intent)
+	if err != nil || len(ends) == 0 {
 		return err
 	}
 	now, err := flow.Do(ctx, r.queue, activities.AgentState, r.command(intent.Generation, "state", agentapi.Command{}), "does its successor know the job, are all slots free?")
@@ -71,6 +67,10 @@ func (r *run) proveOver(ctx workflow.Context, intent *lease.Intent) error {
 	if now.FlinkJobID != intent.FlinkJobID || now.JobState != "" || !now.Idle {
 		return nil
 	}
-	r.evidence("container " + intent.JobManagerContainerID + " of the JobManager ended by " + ends.Ends[0].FinishedAt + "; no TaskManager runs a task")
+	how := "ended by " + ends[0].FinishedAt
+	if ends[0].Source != "" {
+		how += " (" + ends[0].Source + ")"
+	}
+	r.evidence("container " + intent.JobManagerContainerID + " of the JobManager " + how + "; no TaskManager runs a task")
 	return r.note(ctx, intent.Epoch, lease.Closed, "the submission can't run any more")
 }

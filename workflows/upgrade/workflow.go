@@ -53,8 +53,11 @@ type run struct {
 	news      bool                // an incident came that nobody has looked behind
 
 	waits     []*waiting
-	successor *Input // the operation that takes this one's place; nil: none
-	decision  string // taken by a person, "" while none is
+	successor *Input               // the operation that takes this one's place; nil: none
+	decision  string               // taken by a person, "" while none is
+	word      Decision             // the last one
+	unheard   []activities.Unheard // those that it may declare dead
+	declareOf int                  // their generation
 
 	side        side    // where the next submission goes, and what
 	savepointID int64   // of the savepoint that was taken

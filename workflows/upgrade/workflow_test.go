@@ -58,6 +58,10 @@ type world struct {
 	told     []map[string]int // to Flink, by vertex
 
 	incidents []activities.RecordIncidentIn
+
+	unheard  []activities.Unheard   // containers of which no kubelet speaks
+	declared []activities.DeclareIn // recorded, as a person's word
+	noted    int                    // on how many pods' behalf it was noted
 }
 
 type answer[T any] struct {
@@ -131,6 +135,13 @@ func (w *world) record() {
 		w.incidents = append(w.incidents, in)
 		return activities.None{}, nil
 	})
+	on(w, activities.RecordEnds, func(in activities.DeclareIn) (activities.None, error) {
+		w.declared = append(w.declared, in)
+		for _, c := range in.Containers {
+			w.ends = append(w.ends, activities.ContainerEnd{ContainerID: c.ContainerID, FinishedAt: in.At, Source: in.Source})
+		}
+		return activities.None{}, nil
+	})
 	on(w, activities.RecordOutcome, func(in activities.RecordOutcomeIn) (lease.State, error) {
 		return w.change(func(s lease.State) (lease.State, error) { return s.Record(in.Epoch, in.Outcome, in.Savepoint) })
 	})
@@ -153,6 +164,13 @@ func (w *world) change(decide func(lease.State) (lease.State, error)) (lease.Sta
 func (w *world) kube() {
 	on(w, activities.ReadLease, func(activities.LeaseIn) (activities.ReadLeaseOut, error) {
 		return activities.ReadLeaseOut{Exists: w.facts.Lease.Exists, State: w.state}, nil
+	})
+	on(w, activities.UnheardContainers, func(in activities.UnheardIn) (activities.UnheardOut, error) {
+		return activities.UnheardOut{Containers: w.unheard}, nil
+	})
+	on(w, activities.DeclareEnded, func(in activities.DeclareIn) (activities.None, error) {
+		w.noted += len(in.Containers)
+		return activities.None{}, nil
 	})
 	on(w, activities.ReserveGeneration, func(in activities.LeaseIn) (activities.ReserveOut, error) {
 		state, n := w.state.Reserve(in.Operation)

@@ -44,7 +44,7 @@ type Change struct {
 
 // Choice defines model for Choice.
 type Choice struct {
-	// Option A name among the options of the operation's progress
+	// Option A name among the options of the operation's progress; declare-dead is for admins, with a reason
 	Option string `json:"option"`
 
 	// Reason Shown to people; at most 200 characters
@@ -296,7 +296,7 @@ type OperatorList struct {
 
 // Option defines model for Option.
 type Option struct {
-	// Name retry, replay or give-up
+	// Name retry, replay, give-up, supersede or declare-dead
 	Name string `json:"name"`
 
 	// What What it does

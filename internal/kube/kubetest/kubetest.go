@@ -60,7 +60,8 @@ func New(t *testing.T) *Site {
 	return s
 }
 
-// grant applies deploy/tenant/worker.yaml.
+// grant applies deploy/tenant/worker.yaml, and what deploy/base gives the worker on
+// nodes, under names of this test's.
 func (s *Site) grant(t *testing.T) {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(top(t), "deploy/tenant/worker.yaml"))
@@ -75,6 +76,29 @@ func (s *Site) grant(t *testing.T) {
 	require.NoError(t, err)
 	_, err = s.Admin.RbacV1().RoleBindings(s.Namespace).Create(t.Context(), &binding, meta.CreateOptions{})
 	require.NoError(t, err)
+	s.grantNodes(t)
+}
+
+func (s *Site) grantNodes(t *testing.T) {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(top(t), "deploy/base/worker.yaml"))
+	require.NoError(t, err)
+	for _, document := range bytes.Split(content, []byte("\n---\n")) {
+		switch {
+		case bytes.Contains(document, []byte("\nkind: ClusterRole\n")):
+			var role rbac.ClusterRole
+			require.NoError(t, yaml.UnmarshalStrict(document, &role))
+			role.Name = s.Namespace
+			_, err := s.Admin.RbacV1().ClusterRoles().Create(t.Context(), &role, meta.CreateOptions{})
+			require.NoError(t, err)
+		case bytes.Contains(document, []byte("\nkind: ClusterRoleBinding\n")):
+			var binding rbac.ClusterRoleBinding
+			require.NoError(t, yaml.UnmarshalStrict(document, &binding))
+			binding.Name, binding.RoleRef.Name = s.Namespace, s.Namespace
+			_, err := s.Admin.RbacV1().ClusterRoleBindings().Create(t.Context(), &binding, meta.CreateOptions{})
+			require.NoError(t, err)
+		}
+	}
 }
 
 // top is the repository's directory: tests run in their package's.
@@ -145,6 +169,8 @@ func Eventually(t *testing.T, limit time.Duration, condition func() bool, what s
 func (s *Site) remove(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
+	_ = s.Admin.RbacV1().ClusterRoleBindings().Delete(ctx, s.Namespace, meta.DeleteOptions{})
+	_ = s.Admin.RbacV1().ClusterRoles().Delete(ctx, s.Namespace, meta.DeleteOptions{})
 	if err := s.Admin.CoreV1().Namespaces().Delete(ctx, s.Namespace, meta.DeleteOptions{}); err != nil {
 		t.Logf("namespace %s is left over: %v", s.Namespace, err)
 		return
