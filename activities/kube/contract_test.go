@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 	core "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -443,4 +444,29 @@ func TestDeclareEnded(t *testing.T) {
 	out, err = f.UnheardContainers(t.Context(), activities.UnheardIn{GenerationRef: other})
 	require.NoError(t, err)
 	require.Empty(t, out.Containers)
+}
+
+// What a quota leaves is said as the API server counts it.
+func TestLookAtQuota(t *testing.T) {
+	f := given(t)
+	in := activities.QuotaIn{GenerationIn: f.generation(true)}
+	out, err := f.LookAtQuota(t.Context(), in)
+	require.NoError(t, err)
+	require.Empty(t, out.Rooms, "there is none")
+	hard := core.ResourceList{core.ResourcePods: resource.MustParse("2"), core.ResourceRequestsCPU: resource.MustParse("64")}
+	_, err = f.Admin.CoreV1().ResourceQuotas(f.Namespace).Create(t.Context(), &core.ResourceQuota{
+		ObjectMeta: meta.ObjectMeta{Name: "tenant"}, Spec: core.ResourceQuotaSpec{Hard: hard},
+	}, meta.CreateOptions{})
+	require.NoError(t, err)
+	kubetest.Eventually(t, 30*time.Second, func() bool {
+		out, err = f.LookAtQuota(t.Context(), in)
+		return err == nil && len(out.Rooms) == 2
+	}, "the quota is counted")
+	require.Equal(t, "tenant", out.Rooms[0].Quota)
+	require.Equal(t, "pods", out.Rooms[0].Resource)
+	require.Equal(t, "2", out.Rooms[0].Left)
+	require.False(t, out.Rooms[0].Fits, "agent, JobManager and TaskManager are three pods")
+	require.True(t, out.Rooms[0].FitsCold)
+	require.Equal(t, "requests.cpu", out.Rooms[1].Resource)
+	require.True(t, out.Rooms[1].Fits)
 }

@@ -76,6 +76,7 @@ func (a *Activities) Register(registry activities.Registry) {
 	activities.Register(registry, activities.ScaleWorkers, a.ScaleWorkers)
 	activities.Register(registry, activities.NoteSize, a.NoteSize)
 	activities.Register(registry, activities.RemoveGeneration, a.RemoveGeneration)
+	activities.Register(registry, activities.LookAtQuota, a.LookAtQuota)
 	activities.Register(registry, activities.UnheardContainers, a.UnheardContainers)
 	activities.Register(registry, activities.DeclareEnded, a.DeclareEnded)
 }

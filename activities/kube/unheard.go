@@ -137,7 +137,7 @@ func (a *Activities) podsOf(ctx context.Context, in activities.GenerationRef) ([
 		manifest.LabelManagedBy: manifest.ManagedBy, manifest.LabelJob: in.Identity.Name, manifest.LabelGeneration: strconv.Itoa(in.Generation),
 	}.String()})
 	if err != nil {
-		return nil, kube.Translate(err, "the pods of "+in.Identity.Ref.String())
+		return nil, kube.Translate(err, "the pods of "+in.Identity.String())
 	}
 	for i := range list.Items {
 		if uid := list.Items[i].Annotations[manifest.AnnotationJobUID]; uid != "" && uid != in.Identity.UID {

@@ -30,6 +30,7 @@ func (a *Activities) Register(registry activities.Registry) {
 	activities.Register(registry, activities.ContainerEnds, a.containerEnds)
 	activities.Register(registry, activities.RecordIncident, a.recordIncident)
 	activities.Register(registry, activities.RecordEnds, a.recordEnds)
+	activities.Register(registry, activities.PastOperations, a.pastOperations)
 }
 
 func (a *Activities) claim(ctx context.Context, in activities.ClaimIn) (activities.ClaimOut, error) {

@@ -198,6 +198,14 @@ func (a *app) printPlan(name string, p apiclient.Plan, command string) {
 		}
 	}
 	line("needs", needs(p))
+	for _, room := range p.Quota {
+		fits := "fits"
+		if !room.Fits {
+			fits = "does not fit"
+		}
+		line("quota", fmt.Sprintf("%s: %s %s: needs %s, %s of %s are left", fits, room.Quota, room.Resource, room.Needs, room.Left, room.Hard))
+	}
+	line("expect", expect(p.Predicted))
 	line("restore", p.Restore)
 	if t := p.Transactions; t.TimeoutMs > 0 {
 		line("kafka", fmt.Sprintf("transactions are kept for %s after the stop (the brokers' maximum: %s)", took(t.TimeoutMs), took(t.BrokerMaxMs)))
@@ -247,6 +255,21 @@ func needs(p apiclient.Plan) string {
 		text += ", beside what runs until the old generation is gone"
 	}
 	return text
+}
+
+// expect is what the operation will probably take.
+func expect(p apiclient.Prediction) string {
+	var parts []string
+	if p.Savepoints > 0 {
+		parts = append(parts, fmt.Sprintf("savepoint and stop %s (median of %d)", took(p.SavepointMs), p.Savepoints))
+	}
+	if p.Downtimes > 0 {
+		parts = append(parts, fmt.Sprintf("down for %s (median of %d)", took(p.DowntimeMs), p.Downtimes))
+	}
+	if p.Note != "" {
+		parts = append(parts, p.Note)
+	}
+	return strings.Join(parts, ", ")
 }
 
 // command is the operation that runs this plan or none.

@@ -121,6 +121,11 @@ func TestPlanShowsWhatWouldBeDone(t *testing.T) {
 			From: apiclient.Side{Revision: 1, Profile: "small", Generation: 1, Epoch: 1}, To: apiclient.Side{Revision: 3, Profile: "big", Generation: 2, Epoch: 2},
 			Changes: []apiclient.Change{{Field: "artifact", From: digestD, To: digestD}, {Field: "options.x", To: "1"}},
 			Delta:   apiclient.Delta{CPU: "200m", MemoryMiB: 1664, Slots: 2},
+			Quota: []apiclient.QuotaRoom{
+				{Quota: "tenant", Resource: "pods", Hard: "20", Left: "14", Needs: "3", Fits: true, FitsCold: true},
+				{Quota: "tenant", Resource: "requests.cpu", Hard: "2", Left: "100m", Needs: "220m", FitsCold: true},
+			},
+			Predicted: apiclient.Prediction{SavepointMs: 310, Savepoints: 4, Note: "not known: how long the job is down; no committed operation of this job says"},
 		})
 	})
 	file := manifestFile(t, jobOnly)
@@ -130,6 +135,8 @@ func TestPlanShowsWhatWouldBeDone(t *testing.T) {
 		"upgrade shop/orders (cold)", "from revision 1 (), profile small, generation 1, epoch 1", "to revision 3 (), profile big, generation 2, epoch 2",
 		"changes 2", "~ artifact sha256:dddddddddddd… → sha256:dddddddddddd…", "+ options.x 1",
 		"needs 200m CPU, 1664 MiB of memory, 2 slots, beside what runs until the old generation is gone",
+		"quota fits: tenant pods: needs 3, 14 of 20 are left", "quota does not fit: tenant requests.cpu: needs 220m, 100m of 2 are left",
+		"expect savepoint and stop 310ms (median of 4), not known: how long the job is down; no committed operation of this job says",
 		"restore savepoint taken by this operation", "steps reserve, submit", "digest " + digestD,
 		"to do just this: sluice apply -f " + file + " && sluice op upgrade orders --profile big --strategy cold --plan-digest " + digestD,
 	}, lines(out))

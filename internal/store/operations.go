@@ -197,3 +197,17 @@ func (s *Store) Operations(ctx context.Context, filter OperationFilter) ([]Opera
 	}
 	return rows, mapError(query.Scan(ctx), "the operations")
 }
+
+// CommittedResults are the results of a job's last committed operations, newest
+// first: what the next one will take is foreseen from them.
+func (s *Store) CommittedResults(ctx context.Context, jobUID string) ([][]byte, error) {
+	const most = 10
+	var rows []Operation
+	err := s.db.NewSelect().Model(&rows).Column("result").Where("job_uid = ?", jobUID).Where("phase = ?", job.Committed).
+		Where("result IS NOT NULL").OrderExpr("id DESC").Limit(most).Scan(ctx)
+	results := make([][]byte, len(rows))
+	for i, row := range rows {
+		results[i] = row.Result
+	}
+	return results, mapError(err, "the job's last operations")
+}

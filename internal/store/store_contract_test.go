@@ -310,6 +310,9 @@ func TestClaimListFinish(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, `{"a":1}`, string(ended.Result))
 	require.NoError(t, s.Finish(t.Context(), row.ID, job.Committed, []byte(`{"a":1}`)), "a repeat")
+	results, err := s.CommittedResults(t.Context(), row.JobUID)
+	require.NoError(t, err)
+	require.Equal(t, [][]byte{[]byte(`{"a":1}`)}, results)
 	again, err := s.Operation(t.Context(), "shop", row.ID)
 	require.NoError(t, err)
 	require.Equal(t, ended.EndedAt, again.EndedAt)
@@ -344,7 +347,7 @@ func TestLedger(t *testing.T) {
 
 func TestContainerEnds(t *testing.T) {
 	s := migrated(t)
-	end := store.ContainerEnd{ContainerID: "containerd://1", PodUID: "p", Pod: "orders-g1-jobmanager-0", Namespace: "shop", JobUID: "u", Generation: 1, Role: "jobmanager", ExitCode: 143, FinishedAt: "2026-11-01T12:00:00Z"}
+	end := store.ContainerEnd{ContainerID: "containerd://1", PodUID: "p", Pod: "orders-g1-jobmanager-0", Namespace: "shop", JobUID: "u", Generation: 1, Role: "jobmanager", ExitCode: 143, FinishedAt: "2026-11-01T12:00:00Z", Source: "a person's word"}
 	require.NoError(t, s.RecordContainerEnd(t.Context(), end))
 	end.ExitCode = 1
 	require.NoError(t, s.RecordContainerEnd(t.Context(), end), "a repeat")
@@ -352,6 +355,7 @@ func TestContainerEnds(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, ends, 1)
 	require.Equal(t, int32(143), ends[0].ExitCode, "the first proof stays")
+	require.Equal(t, "a person's word", ends[0].Source)
 	named, err := s.ContainerEnds(t.Context(), "u", 0, []string{"containerd://1", "containerd://2"})
 	require.NoError(t, err)
 	require.Len(t, named, 1)

@@ -9,6 +9,7 @@
 package upgrade
 
 import (
+	"sluice/activities"
 	"sluice/internal/agentapi"
 	"sluice/internal/failure"
 	"sluice/internal/job"
@@ -164,6 +165,9 @@ type Plan struct {
 	Transactions *Transactions     `json:"transactions,omitempty"` // of a job that writes to Kafka
 	Vertices     []agentapi.Vertex `json:"vertices,omitempty"`
 	State        *StateComparison  `json:"state,omitempty"`
+	// Predicted and Quota are of the first part, but not of its digest.
+	Predicted *Prediction            `json:"predicted,omitempty"`
+	Quota     []activities.QuotaRoom `json:"quota,omitempty"`
 }
 
 // Side is one end of a change.

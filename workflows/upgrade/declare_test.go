@@ -21,7 +21,7 @@ func stopLost(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(t, job.Request{Kind: job.Upgrade})
 	w.state.Intent.JobManagerContainerID, w.state.Intent.JobManagerPodUID = "containerd://jm", "p"
-	w.stops = []answer[agentapi.StopOut]{{err: unknownTrigger}, {err: unknownTrigger}, {err: unknownTrigger}}
+	w.stops = []answer[agentapi.StopOut]{{err: errUnknownTrigger}, {err: errUnknownTrigger}, {err: errUnknownTrigger}}
 	w.newest = map[string]activities.FindSnapshotOut{"/savepoints/": {Path: savepoint, CheckpointID: 7}}
 	w.onCall = func(name string) {
 		if name == activities.StopJob.Name {
@@ -35,7 +35,7 @@ func stopLost(t *testing.T) *world {
 	return w
 }
 
-var unknownTrigger = failure.New(failure.Unknown, "the JobManager doesn't know the trigger any more")
+var errUnknownTrigger = failure.New(failure.Unknown, "the JobManager doesn't know the trigger any more")
 
 func names(options []upgrade.Option) []string {
 	var all []string

@@ -31,6 +31,8 @@ type Facts struct {
 	Kafka      *activities.KafkaLimitsOut // nil: the revision names no Kafka
 	Heir       bool                       // whoever else holds the Lease is dead: the asker has the job's lock
 	Left       *job.Snapshot              // savepoint of the dead one's stop; nil: none
+	Past       *activities.PastOut        // nil: nobody asked
+	Quota      activities.QuotaOut        // of an operation that makes a new generation
 }
 
 // plan gathers the facts, decides and keeps the decision. It has no effects.
@@ -119,6 +121,7 @@ func (r *run) gather(ctx workflow.Context) (Facts, error) {
 	r.epoch = r.state.Epoch + 1
 	r.heir = r.inherits()
 	facts.Heir = r.heir
+	foreseen := r.foresee(ctx)
 	if err := r.look(ctx, &facts); err != nil {
 		return facts, err
 	}
@@ -136,6 +139,9 @@ func (r *run) gather(ctx workflow.Context) (Facts, error) {
 		return facts, err
 	}
 	if facts.Kafka, err = limits(); err != nil {
+		return facts, err
+	}
+	if err := foreseen(&facts); err != nil {
 		return facts, err
 	}
 	ledger, err := snapshots.Get(ctx)
@@ -223,7 +229,12 @@ func Decide(f Facts) (Plan, error) {
 	if plan.Transactions, err = transactions(f); err != nil {
 		return Plan{}, err
 	}
+	if err := mustFitQuota(f, plan); err != nil {
+		return Plan{}, err
+	}
+	plan.Predicted = predict(f, plan)
 	if plan.To != nil && plan.Strategy != job.InPlace {
+		plan.Quota = f.Quota.Rooms
 		plan.Changes = append(plan.Changes, resized(f.Target)...)
 	}
 	plan.Digest = digest(plan)
@@ -473,6 +484,7 @@ func changes(old *job.Spec, new job.Spec) []Change {
 
 func digest(p Plan) string {
 	p.Digest, p.Unchecked, p.Vertices, p.State = "", "", nil, nil
+	p.Predicted, p.Quota = nil, nil // they change by themselves
 	data, err := json.Marshal(p)
 	if err != nil { // only plain data
 		panic(err)

@@ -19,6 +19,7 @@ import (
 var looks = []string{
 	activities.Resolve.Name, activities.Snapshots.Name, activities.ContainerEnds.Name, activities.ReadLease.Name, activities.AgentState.Name,
 	activities.CheckArtifacts.Name, activities.InspectJobDirectory.Name, activities.FindSnapshot.Name, activities.VerifySnapshot.Name,
+	activities.PastOperations.Name, activities.LookAtQuota.Name,
 }
 
 // plans runs the flow that only plans in the world, and proves that it changed

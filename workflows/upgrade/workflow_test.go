@@ -59,6 +59,7 @@ type world struct {
 
 	incidents []activities.RecordIncidentIn
 
+	rooms    []activities.QuotaRoom // that the namespace's quotas leave
 	unheard  []activities.Unheard   // containers of which no kubelet speaks
 	declared []activities.DeclareIn // recorded, as a person's word
 	noted    int                    // on how many pods' behalf it was noted
@@ -135,6 +136,7 @@ func (w *world) record() {
 		w.incidents = append(w.incidents, in)
 		return activities.None{}, nil
 	})
+	on(w, activities.PastOperations, func(activities.PastIn) (activities.PastOut, error) { return activities.PastOut{}, nil })
 	on(w, activities.RecordEnds, func(in activities.DeclareIn) (activities.None, error) {
 		w.declared = append(w.declared, in)
 		for _, c := range in.Containers {
@@ -165,7 +167,10 @@ func (w *world) kube() {
 	on(w, activities.ReadLease, func(activities.LeaseIn) (activities.ReadLeaseOut, error) {
 		return activities.ReadLeaseOut{Exists: w.facts.Lease.Exists, State: w.state}, nil
 	})
-	on(w, activities.UnheardContainers, func(in activities.UnheardIn) (activities.UnheardOut, error) {
+	on(w, activities.LookAtQuota, func(activities.QuotaIn) (activities.QuotaOut, error) {
+		return activities.QuotaOut{Rooms: w.rooms}, nil
+	})
+	on(w, activities.UnheardContainers, func(activities.UnheardIn) (activities.UnheardOut, error) {
 		return activities.UnheardOut{Containers: w.unheard}, nil
 	})
 	on(w, activities.DeclareEnded, func(in activities.DeclareIn) (activities.None, error) {

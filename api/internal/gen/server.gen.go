@@ -312,9 +312,15 @@ type Plan struct {
 	Kind    string   `json:"kind"`
 
 	// NoSavepoint None is tried: the job isn't RUNNING
-	NoSavepoint bool   `json:"noSavepoint,omitempty,omitzero"`
-	Restore     string `json:"restore,omitempty,omitzero"`
-	RestorePath string `json:"restorePath,omitempty,omitzero"`
+	NoSavepoint bool `json:"noSavepoint,omitempty,omitzero"`
+
+	// Predicted What the operation will probably take: medians of the job's last committed operations, at most ten. Not part of the plan's digest
+	Predicted Prediction `json:"predicted,omitempty,omitzero"`
+
+	// Quota What the namespace's ResourceQuotas leave beside what runs; empty where there are none. Not part of the digest
+	Quota       []QuotaRoom `json:"quota,omitempty,omitzero"`
+	Restore     string      `json:"restore,omitempty,omitzero"`
+	RestorePath string      `json:"restorePath,omitempty,omitzero"`
 
 	// State The new job graph's operators against the newest snapshot's; made before the old job is touched
 	State    StateComparison `json:"state,omitempty,omitzero"`
@@ -386,6 +392,24 @@ type PlanRequest struct {
 
 	// WithoutSavepoint Upgrade: go on from the newest checkpoint when no savepoint can be taken, also of a job that crash-loops
 	WithoutSavepoint bool `json:"withoutSavepoint,omitempty,omitzero"`
+}
+
+// Prediction What the operation will probably take: medians of the job's last committed operations, at most ten. Not part of the plan's digest
+type Prediction struct {
+	// DowntimeMs From the stop until every vertex runs again, by the same strategy
+	DowntimeMs int64 `json:"downtimeMs,omitempty,omitzero"`
+
+	// Downtimes How many operations that is the median of
+	Downtimes int `json:"downtimes,omitempty,omitzero"`
+
+	// Note What is not known, since no operation tells
+	Note string `json:"note,omitempty,omitzero"`
+
+	// SavepointMs The stop: its savepoint and the job's end
+	SavepointMs int64 `json:"savepointMs,omitempty,omitzero"`
+
+	// Savepoints How many operations that is the median of
+	Savepoints int `json:"savepoints,omitempty,omitzero"`
 }
 
 // Problem defines model for Problem.
@@ -477,6 +501,25 @@ type Progress struct {
 	// Version Goes up with every change
 	Version    int64  `json:"version"`
 	WaitingFor string `json:"waitingFor,omitempty,omitzero"`
+}
+
+// QuotaRoom One resource of one ResourceQuota, in Kubernetes' quantities
+type QuotaRoom struct {
+	Fits bool `json:"fits"`
+
+	// FitsCold Agent and JobManager fit, without the TaskManagers
+	FitsCold bool   `json:"fitsCold"`
+	Hard     string `json:"hard"`
+
+	// Left Beside what runs; what is being deleted counts as gone
+	Left string `json:"left"`
+
+	// Needs What the whole new generation takes
+	Needs string `json:"needs"`
+
+	// Quota The ResourceQuota's name
+	Quota    string `json:"quota"`
+	Resource string `json:"resource"`
 }
 
 // Replay A range of output that is published twice
