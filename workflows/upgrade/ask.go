@@ -15,22 +15,56 @@ import (
 var (
 	optionRetry     = Option{OptionRetry, "try the step again"}
 	optionGiveUp    = Option{OptionGiveUp, "leave the job stopped; its snapshots stay, and a start goes on from the newest"}
+	optionRollback  = Option{OptionRollback, "bring the old revision back, on its own cluster"}
 	optionSupersede = Option{OptionSupersede, "another start in this operation's place: sluice op start JOB --supersede OPERATION"}
 )
 
 // insist repeats a step behind the point of no return until it works: between
 // two tries the operation is open, shows its evidence and waits for a person.
-// It never ends with a job silently down.
+// It never ends with a job silently down. Where a person takes another way than
+// to retry it is gone here, to its end, and the step's error is returned.
 func (r *run) insist(ctx workflow.Context, step func() error) error {
 	for {
 		err := step()
 		if err == nil {
 			return nil
 		}
-		if _, err := r.ask(ctx, err, optionRetry); err != nil {
-			return err
+		decision, askErr := r.ask(ctx, err, r.waysOut()...)
+		switch {
+		case askErr != nil:
+			return askErr
+		case decision == OptionRollback:
+			return r.rollback(ctx, err)
+		case decision != OptionRetry:
+			return r.leave(ctx, err)
 		}
 	}
+}
+
+// waysOut are what a person may decide about a step that doesn't work. While the
+// operation's end is written there is nothing else: the job is at rest, or proven.
+func (r *run) waysOut() []Option {
+	if r.leaving || r.settling {
+		return []Option{optionRetry}
+	}
+	ways := []Option{optionRetry}
+	if r.base != "" && r.progress.Rollback == nil {
+		ways = append(ways, optionRollback)
+	}
+	return append(ways, optionGiveUp, optionSupersede)
+}
+
+// leave is giveUp where it isn't known what a stop left: a start must not go
+// behind that.
+func (r *run) leave(ctx workflow.Context, why error) error {
+	r.leaving = true
+	if err := r.insist(ctx, func() error { return r.endLast(ctx) }); err != nil {
+		return err
+	}
+	if err := r.insist(ctx, func() error { return r.keepSavepoint(ctx) }); err != nil {
+		return err
+	}
+	return r.giveUp(ctx, why)
 }
 
 // ask waits for a person's decision among the options.

@@ -52,6 +52,8 @@ const (
 	// OptionDeclareDead is an admin's word that containers have ended whose end
 	// nothing proves: their machine is off. Then the step is tried again.
 	OptionDeclareDead = "declare-dead"
+	// OptionRollback is the way back where nothing of the new revision was submitted.
+	OptionRollback = "rollback"
 	// OptionSupersede is taken by starting another operation that names this one.
 	OptionSupersede = "supersede"
 )

@@ -62,6 +62,7 @@ func (r *run) ways() []Option {
 // giveUp brings the job to rest, with its snapshots: the end of an operation that
 // a person ended, or that another one takes the place of.
 func (r *run) giveUp(ctx workflow.Context, why error) error {
+	r.leaving = true
 	if err := r.insist(ctx, func() error { return r.endLast(ctx) }); err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ func judge(out agentapi.StopOut) verdict {
 			return goOnNewest
 		}
 		return itEnded
-	case "RUNNING":
+	case "RUNNING", "RESTARTING": // lost nothing, and Flink sees to it
 		if !saved {
 			return runsOn
 		}
@@ -82,8 +82,8 @@ func (r *run) stop(ctx workflow.Context) (stopped, error) {
 		}
 		r.stopRefused()
 		r.progress.TransactionsExpireAt = ""
-		why := failure.New(failure.JobFailed, "the savepoint failed and the job runs on: %s", out.Cause).
-			WithNext("the job was not touched; mend the cause, then upgrade again; or allow the upgrade to go on from the newest checkpoint (withoutSavepoint)")
+		why := failure.New(failure.JobFailed, "the savepoint failed and the job runs on (%s): %s", strings.ToLower(out.JobState), out.Cause).
+			WithNext("the job was not touched; %s", r.afterNoSavepoint())
 		r.evidence(why.Error())
 		return stopped{v, why}, why // the undo stack releases the hold and removes the new generation
 	}
@@ -109,6 +109,15 @@ func (r *run) stop(ctx workflow.Context) (stopped, error) {
 	return stopped{verdict: v}, r.insist(ctx, func() error { return r.fromNewest(ctx) })
 }
 
+// afterNoSavepoint advises whoever's operation ended without a savepoint.
+func (r *run) afterNoSavepoint() string {
+	again := fmt.Sprintf("mend the cause, then ask for the %s again", r.in.Request.Kind)
+	if k := r.in.Request.Kind; !k.Replaces() || k == job.Rescale {
+		return again
+	}
+	return again + "; or allow it to go on from the newest checkpoint (--without-savepoint)"
+}
+
 // stopWithSavepoint gives the row, or asks until there is one.
 func (r *run) stopWithSavepoint(ctx workflow.Context) (out agentapi.StopOut, v verdict, err error) {
 	const try = 1 // of the savepoint: its trigger id and directory stay the same over every retry
@@ -121,6 +130,7 @@ func (r *run) stopWithSavepoint(ctx workflow.Context) (out agentapi.StopOut, v v
 	if sent := r.state.Stopped(); r.heir && sent != nil && sent.TriggerID != "" {
 		in.TriggerID, in.Directory = sent.TriggerID, sent.Directory // a dead operation's: the same again is harmless, another isn't
 	}
+	r.stopsInto = in.Directory
 	err = r.insist(ctx, func() error {
 		return r.step(ctx, "stop", "the savepoint, then the job's end", func() (string, error) {
 			var err error
@@ -132,6 +142,7 @@ func (r *run) stopWithSavepoint(ctx workflow.Context) (out agentapi.StopOut, v v
 			if err != nil {
 				return "", err
 			}
+			r.saved = out.Savepoint
 			if v = judge(out); v == mustAsk {
 				return "", failure.New(failure.Unproven, "the stop ended with savepoint %q and the job %s: %s", out.Savepoint, out.JobState, out.Cause)
 			}
@@ -250,6 +261,36 @@ func (r *run) verify(ctx workflow.Context, path string) error {
 			return detail, nil
 		}
 		return detail, r.entered(ctx)
+	})
+}
+
+// lastOfAll is the checkpoint id of a stop's savepoint that can't be read: it is
+// newer than all else of its submission. A start looks at it, and refuses, rather
+// than go behind it.
+const lastOfAll = 1<<53 - 1 // the greatest that every reader of JSON keeps
+
+// keepSavepoint enters what the stop of an operation that is given up may have
+// left. The job is over, so nothing comes later.
+func (r *run) keepSavepoint(ctx workflow.Context) error {
+	if r.stopsInto == "" || r.progress.Savepoint != "" {
+		return nil
+	}
+	return r.step(ctx, "keep", "the savepoint on HDFS", func() (string, error) {
+		found, err := flow.Do(ctx, r.queue, activities.FindSnapshot, activities.FindSnapshotIn{Directory: r.stopsInto}, "did the stop leave a savepoint?")
+		if err != nil {
+			return "", err
+		}
+		kept := job.Snapshot{Epoch: r.state.Epoch, CheckpointID: found.CheckpointID, Path: found.Path, Kind: "savepoint", Operation: r.in.Operation}
+		switch {
+		case found.Path != "":
+		case r.saved != "":
+			kept.Path, kept.CheckpointID = r.saved, lastOfAll
+		default:
+			return "none", nil
+		}
+		r.progress.Savepoint = kept.Path
+		r.enterLedger(ctx, kept)
+		return kept.Path, r.entered(ctx)
 	})
 }
 

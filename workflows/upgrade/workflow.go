@@ -43,6 +43,7 @@ type run struct {
 	cancelBefore workflow.CancelFunc
 	past         bool // the point of no return lies behind
 	settling     bool // what the operation came to is being written
+	leaving      bool // a person gave it up
 	canceled     bool
 	why          string // the cancel's reason
 	ran          heads
@@ -60,6 +61,8 @@ type run struct {
 	declareOf int                  // their generation
 
 	side        side    // where the next submission goes, and what
+	stopsInto   string  // the stop's own directory for its savepoint; "": none was sent
+	saved       string  // the savepoint that the stop left by Flink's word, read or not
 	savepointID int64   // of the savepoint that was taken
 	entry       *entry  // of the savepoint, on its way into the ledger
 	base        string  // snapshot on which the old revision ended

@@ -1,0 +1,145 @@
+package upgrade_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/workflow"
+
+	"sluice/activities"
+	"sluice/internal/agentapi"
+	"sluice/internal/failure"
+	"sluice/internal/failure/ontemporal"
+	"sluice/internal/job"
+	"sluice/internal/lease"
+	"sluice/workflows/upgrade"
+)
+
+// ledger keeps what is entered.
+func (w *world) ledger() *[]job.Snapshot {
+	var entered []job.Snapshot
+	w.env.OnActivity(activities.RecordSnapshot.Name, anything, anything).Return(
+		func(_ context.Context, in activities.RecordSnapshotIn) (activities.None, error) {
+			entered = append(entered, in.Snapshot)
+			return activities.None{}, nil
+		})
+	return &entered
+}
+
+// decides is a person's word after an hour, when the operation waits.
+func (w *world) decides(t *testing.T, option string) *bool {
+	t.Helper()
+	var accepted bool
+	w.env.RegisterDelayedCallback(func() {
+		require.Equal(t, job.Waiting, w.progress(t).Phase)
+		w.decide(option, &accepted)
+	}, time.Hour)
+	return &accepted
+}
+
+// atRest: nothing runs, nothing was submitted, the Lease is free for a start.
+func (w *world) atRest(t *testing.T) {
+	t.Helper()
+	require.Equal(t, job.Failed, w.progress(t).Phase)
+	require.Empty(t, w.submits)
+	require.True(t, w.state.Intent.Outcome.Over())
+	require.Nil(t, w.state.Hold)
+	require.Zero(t, w.state.ActiveGeneration())
+}
+
+// The savepoint is complete by Flink's word and can't be read, the job is down: it
+// is given up, and the ledger has what no start may go behind.
+func TestAnUnreadableSavepointIsGivenUpAndKept(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.env.OnActivity(activities.VerifySnapshot.Name, anything, anything).Return(func(context.Context, activities.VerifySnapshotIn) (activities.VerifySnapshotOut, error) {
+		return activities.VerifySnapshotOut{}, ontemporal.Error(failure.New(failure.Incompatible, "_metadata is cut off"))
+	})
+	entered := w.ledger()
+	accepted := w.decides(t, upgrade.OptionGiveUp)
+	w.run()
+	require.True(t, *accepted)
+	w.atRest(t)
+	require.Len(t, *entered, 1)
+	require.Equal(t, savepoint, (*entered)[0].Path)
+	require.EqualValues(t, 5, (*entered)[0].Epoch)
+	require.Greater(t, (*entered)[0].CheckpointID, int64(1)<<40, "newer than all else of its epoch")
+}
+
+// A savepoint, but the job runs on for ever: its end is proven by a cancel, and the
+// savepoint is in the ledger.
+func TestAJobThatIgnoresTheStopIsGivenUp(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Stop})
+	w.stops = []answer[agentapi.StopOut]{{out: agentapi.StopOut{Savepoint: savepoint, JobState: "RUNNING"}}}
+	w.newest = map[string]activities.FindSnapshotOut{"/savepoints/": {Path: savepoint, CheckpointID: 7}}
+	entered := w.ledger()
+	accepted := w.decides(t, upgrade.OptionGiveUp)
+	w.run()
+	require.True(t, *accepted)
+	w.atRest(t)
+	require.Equal(t, lease.Canceled, w.state.Intent.Outcome)
+	require.Equal(t, []job.Snapshot{{Epoch: 5, CheckpointID: 7, Path: savepoint, Kind: "savepoint", Operation: "OP"}}, *entered)
+}
+
+// The same ends by an operation that takes its place.
+func TestAStopThatCantEndIsSuperseded(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.stops = []answer[agentapi.StopOut]{{out: agentapi.StopOut{Savepoint: savepoint, JobState: "RUNNING"}}}
+	next := upgrade.Input{Operation: "NEXT", Job: w.facts.Target.Identity.Ref, UID: "U", Request: job.Request{Kind: job.Start}}
+	w.env.OnUpsertMemo(anything).Return(nil)
+	var taken bool
+	w.env.RegisterDelayedCallback(func() { w.send(upgrade.UpdateSupersede, &taken, next) }, time.Hour)
+	w.run()
+	require.True(t, taken)
+	var again *workflow.ContinueAsNewError
+	require.True(t, errors.As(w.env.GetWorkflowError(), &again))
+	w.atRest(t)
+}
+
+// No savepoint, and the job restarts: it lost nothing and runs on by itself.
+func TestAJobThatRestartsUnderTheStopRunsOn(t *testing.T) {
+	restarts := []answer[agentapi.StopOut]{{out: agentapi.StopOut{JobState: "RESTARTING", Cause: "a task failed"}}}
+	t.Run("released", func(t *testing.T) {
+		w := newWorld(t, job.Request{Kind: job.Stop})
+		w.stops = restarts
+		w.run()
+		p := w.progress(t)
+		require.Equal(t, job.Failed, p.Phase)
+		require.Contains(t, p.Failure.Message, "runs on (restarting)")
+		require.NotContains(t, p.Failure.Next, "without-savepoint", "it means nothing to a stop")
+		require.Nil(t, w.state.Hold)
+		require.Equal(t, 3, w.state.ActiveGeneration())
+		require.Equal(t, -1, w.index(activities.CancelJob.Name))
+	})
+	t.Run("gone on, where that is allowed", func(t *testing.T) {
+		w := newWorld(t, job.Request{Kind: job.Upgrade, WithoutSavepoint: true})
+		w.facts.Checkpoint = activities.FindSnapshotOut{Path: "hdfs://nn/chk-4", CheckpointID: 4}
+		w.stops = restarts
+		w.run()
+		require.NoError(t, w.env.GetWorkflowError())
+		require.Equal(t, "hdfs://nn/chk-4", w.submit(0).RestorePath)
+	})
+}
+
+// The Lease doesn't move, for good: the old revision comes back from the savepoint.
+func TestANewGenerationThatCantBecomeTheWriterIsRolledBack(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.env.OnActivity(activities.MoveLease.Name, anything, anything).Return(func(_ context.Context, in activities.LeaseIn) (lease.State, error) {
+		if in.Generation == 4 {
+			return w.state, ontemporal.Error(failure.New(failure.Refused, "generation 4 is retired"))
+		}
+		return w.change(func(s lease.State) (lease.State, error) { return s.Move(in.Operation, in.Generation) })
+	})
+	accepted := w.decides(t, upgrade.OptionRollback)
+	w.run()
+	require.True(t, *accepted)
+	require.Equal(t, job.Failed, w.progress(t).Phase)
+	require.Len(t, w.submits, 1)
+	require.Equal(t, 3, w.submits[0].Generation)
+	require.Equal(t, savepoint, w.submit(0).RestorePath)
+	require.Equal(t, "sha256:old", w.submit(0).Spec.Artifact)
+	require.Nil(t, w.state.Hold)
+	require.Equal(t, 3, w.state.ActiveGeneration())
+}
