@@ -70,6 +70,11 @@ func (r *run) decide(ctx workflow.Context) (Plan, error) {
 	if err := r.acceptedWithoutSavepoint(plan); err != nil {
 		return plan, err
 	}
+	if plan.NoSavepoint && knowsFirst(ctx) {
+		if _, err := r.knownCheckpoint(ctx); err != nil {
+			return plan, err
+		}
+	}
 	if r.restore != "" {
 		// The moment of use is near: a snapshot that is gone must be known before anything is made.
 		found, err := flow.Do(ctx, r.queue, activities.VerifySnapshot, activities.VerifySnapshotIn{Path: r.restore}, "verify the snapshot to start from")

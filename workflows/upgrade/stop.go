@@ -70,6 +70,9 @@ func (r *run) stop(ctx workflow.Context) (stopped, error) {
 	r.stoppedAt = workflow.Now(ctx).UnixMilli()
 	r.transactionsWait(ctx, r.runningSpec())
 	if r.progress.Plan.NoSavepoint {
+		if err := r.mayEndUnsaved(ctx); err != nil {
+			return r.leaveAlone(failure.Of(err))
+		}
 		return r.stopWithoutSavepoint(ctx)
 	}
 	out, v, err := r.stopWithSavepoint(ctx)
@@ -77,15 +80,17 @@ func (r *run) stop(ctx workflow.Context) (stopped, error) {
 		return stopped{}, err
 	}
 	if v == runsOn {
-		if r.in.Request.WithoutSavepoint {
-			return r.stopWithoutSavepoint(ctx)
-		}
 		r.stopRefused()
-		r.progress.TransactionsExpireAt = ""
 		why := failure.New(failure.JobFailed, "the savepoint failed and the job runs on (%s): %s", strings.ToLower(out.JobState), out.Cause).
 			WithNext("the job was not touched; %s", r.afterNoSavepoint())
-		r.evidence(why.Error())
-		return stopped{v, why}, why // the undo stack releases the hold and removes the new generation
+		if !r.in.Request.WithoutSavepoint {
+			return r.leaveAlone(why)
+		}
+		if err := r.mayEndUnsaved(ctx); err != nil {
+			r.evidence(why.Error())
+			return r.leaveAlone(failure.Of(err))
+		}
+		return r.stopWithoutSavepoint(ctx)
 	}
 	r.undo.Forget()
 	switch v {
@@ -107,6 +112,14 @@ func (r *run) stop(ctx workflow.Context) (stopped, error) {
 		return stopped{}, err
 	}
 	return stopped{verdict: v}, r.insist(ctx, func() error { return r.fromNewest(ctx) })
+}
+
+// leaveAlone is the end of an operation whose job runs as if nothing had been: the
+// undo stack releases the hold and removes the new generation.
+func (r *run) leaveAlone(why *failure.Error) (stopped, error) {
+	r.progress.TransactionsExpireAt = ""
+	r.evidence(why.Error())
+	return stopped{runsOn, why}, why
 }
 
 // afterNoSavepoint advises whoever's operation ended without a savepoint.
@@ -164,6 +177,42 @@ func (r *run) lookBehindStop(ctx workflow.Context, in agentapi.StopIn, unknown e
 	}
 	found, err := flow.Do(ctx, r.queue, activities.FindSnapshot, activities.FindSnapshotIn{Directory: in.Directory}, "is there a savepoint all the same?")
 	return agentapi.StopOut{Savepoint: found.Path, JobState: string(r.state.Intent.Outcome), Cause: failure.Of(unknown).Message}, err
+}
+
+// mayEndUnsaved: nothing is canceled before it is known from where it goes on.
+func (r *run) mayEndUnsaved(ctx workflow.Context) error {
+	if !knowsFirst(ctx) {
+		return nil
+	}
+	return r.step(ctx, "know", "a checkpoint to go on from, on HDFS", func() (string, error) { return r.knownCheckpoint(ctx) })
+}
+
+// knowsFirst says whether the run looks for a checkpoint before it ends the job:
+// those that began before that don't.
+func knowsFirst(ctx workflow.Context) bool {
+	return workflow.GetVersion(ctx, "checkpoint-known-first", workflow.DefaultVersion, 1) != workflow.DefaultVersion
+}
+
+// knownCheckpoint is what the job would go on from if it were ended now without a
+// savepoint: verified, or the operation is refused with the job untouched.
+func (r *run) knownCheckpoint(ctx workflow.Context) (string, error) {
+	intent := r.state.Intent
+	path, err := r.newestOf(ctx, intent)
+	if failure.CodeOf(err) == failure.Unproven || err == nil && path == "" {
+		return "", noCheckpoint(fmt.Sprintf("submission %d has none", intent.Epoch)).With("checkpoints", r.checkpoints(intent.FlinkJobID))
+	}
+	if err == nil {
+		_, err = flow.Do(ctx, r.queue, activities.VerifySnapshot, activities.VerifySnapshotIn{Path: path}, "verify the checkpoint to go on from")
+	}
+	if f := failure.Of(err); err == nil || f.Retryable() || f.Code == failure.Canceled {
+		return path, err
+	}
+	return "", noCheckpoint(failure.Of(err).Message).With("snapshot", path)
+}
+
+func noCheckpoint(why string) *failure.Error {
+	return failure.New(failure.Refused, "without a savepoint the job would go on from its newest checkpoint, and there is none to go on from: %s", why).
+		WithNext("the job was not touched; let it make a checkpoint (execution.checkpointing.interval), or mend what keeps it from a savepoint; to begin without its state: stop it, then start it stateless (admins only)")
 }
 
 // stopWithoutSavepoint ends a job of which no savepoint can be had, and goes on

@@ -143,3 +143,54 @@ func TestANewGenerationThatCantBecomeTheWriterIsRolledBack(t *testing.T) {
 	require.Nil(t, w.state.Hold)
 	require.Equal(t, 3, w.state.ActiveGeneration())
 }
+
+// Nothing is canceled before it is known what it goes on from: none, one that is
+// broken, or one that was there when planned and is gone.
+func TestNothingIsEndedWithoutACheckpointToGoOnFrom(t *testing.T) {
+	chk := activities.FindSnapshotOut{Path: "hdfs://nn/chk-4", CheckpointID: 4}
+	broken := func(w *world) {
+		w.facts.Checkpoint = chk
+		w.env.OnActivity(activities.VerifySnapshot.Name, anything, anything).Return(func(context.Context, activities.VerifySnapshotIn) (activities.VerifySnapshotOut, error) {
+			return activities.VerifySnapshotOut{}, ontemporal.Error(failure.New(failure.Incompatible, "_metadata is cut off"))
+		})
+	}
+	gone := func(w *world) {
+		w.facts.Checkpoint = chk
+		w.onCall = func(name string) {
+			if name == activities.AcknowledgeHold.Name {
+				w.facts.Checkpoint = activities.FindSnapshotOut{}
+			}
+		}
+	}
+	none := func(*world) {}
+	for name, c := range map[string]struct {
+		state   string // by the plan
+		change  func(*world)
+		planned bool // refused with nothing made
+	}{
+		"planned, none":       {"RESTARTING", none, true},
+		"planned, broken":     {"FAILED", broken, true},
+		"planned, then gone":  {"RESTARTING", gone, false},
+		"savepoint, none":     {"RUNNING", none, false},
+		"savepoint, broken":   {"RUNNING", broken, false},
+		"savepoint, all gone": {"RUNNING", gone, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, job.Request{Kind: job.Upgrade, WithoutSavepoint: true})
+			w.facts.Target.Current.Epoch = 5
+			w.facts.Agent.JobState = c.state
+			w.stops = []answer[agentapi.StopOut]{{out: agentapi.StopOut{JobState: "RUNNING", Cause: "disk full"}}}
+			c.change(w)
+			w.run()
+			p := w.progress(t)
+			require.Equal(t, job.Failed, p.Phase)
+			require.Equal(t, failure.Refused, p.Failure.Code)
+			require.Contains(t, p.Failure.Next, "the job was not touched")
+			require.Equal(t, c.planned, w.index(activities.ReserveGeneration.Name) == -1)
+			require.Equal(t, -1, w.index(activities.CancelJob.Name))
+			require.Empty(t, w.submits)
+			require.Nil(t, w.state.Hold)
+			require.Equal(t, 3, w.state.ActiveGeneration())
+		})
+	}
+}
