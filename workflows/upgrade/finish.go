@@ -60,10 +60,14 @@ func (r *run) commitItEnded(ctx workflow.Context, why *failure.Error) error {
 // committed: to submit it again would repeat what it published.
 func (r *run) commitEnded(ctx workflow.Context) error {
 	r.progress.TransactionsExpireAt = "" // as above
-	err := r.settle(ctx, activities.CommitIn{
+	commit := activities.CommitIn{
 		Revision: r.target.Revision.Number, Profile: r.target.Profile.Name, ProfileDigest: r.target.Profile.Digest(), Applied: &r.target.Profile,
 		State: "stopped", Epoch: r.epoch, Generation: r.generation,
-	}, r.old, r.generation)
+	}
+	if r.side.generation != r.generation { // the old revision's, that had come back
+		commit = r.current("stopped", r.epoch)
+	}
+	err := r.settle(ctx, commit, r.old, r.generation)
 	if err != nil {
 		return err
 	}

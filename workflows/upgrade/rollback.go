@@ -87,7 +87,7 @@ func (r *run) back(ctx workflow.Context) error {
 			return err
 		}
 		err := r.attempt(ctx)
-		if err == nil {
+		if err == nil || r.endedMeanwhile(ctx, err) {
 			return nil
 		}
 		code := failure.CodeOf(err)

@@ -9,6 +9,7 @@ import (
 	"sluice/internal/agentapi"
 	"sluice/internal/failure"
 	"sluice/internal/job"
+	"sluice/internal/lease"
 	"sluice/workflows/internal/flow"
 )
 
@@ -97,7 +98,7 @@ func (r *run) replaceWorkers(ctx workflow.Context) func(workflow.Context) error 
 func (r *run) submitAndProve(ctx workflow.Context, again bool) error {
 	for ; ; again = true {
 		err := r.tryOnce(ctx, again)
-		if err == nil {
+		if err == nil || r.endedMeanwhile(ctx, err) {
 			return nil
 		}
 		decision, askErr := r.ask(ctx, err, optionRetry, optionGiveUp, optionSupersede)
@@ -264,6 +265,25 @@ func (r *run) checkpoint(ctx workflow.Context, name, waitingFor string) error {
 
 // ended says that this operation's own submission ended by itself.
 func (r *run) ended() bool { return r.state.Ended != nil && r.state.Ended.Epoch == r.epoch }
+
+// endedMeanwhile looks behind an attempt that failed: a bounded job that finishes
+// while it is proven has nothing for a person to decide.
+func (r *run) endedMeanwhile(ctx workflow.Context, failed error) bool {
+	if failure.CodeOf(failed) != failure.JobFailed || workflow.GetVersion(ctx, "ended-meanwhile", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		return false
+	}
+	if failure.Of(failed).Details["state"] == string(lease.Finished) { // not every agent's command notes it
+		if err := r.note(ctx, r.epoch, lease.Finished, "note that the submission ended FINISHED"); err == nil {
+			return r.ended()
+		}
+	}
+	read, err := flow.Do(ctx, r.queue, activities.ReadLease, r.leaseIn(), "did the job end by itself?")
+	if err != nil { // then the failure is what is known
+		return false
+	}
+	r.state = read.State
+	return r.ended()
+}
 
 // nextEpoch looks at how the last submission stands. Over: the next one starts
 // from the newest snapshot that it left. Else the same one is looked at again.

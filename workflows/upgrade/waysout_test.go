@@ -194,3 +194,59 @@ func TestNothingIsEndedWithoutACheckpointToGoOnFrom(t *testing.T) {
 		})
 	}
 }
+
+// commits keeps what is written as the operation's outcome.
+func (w *world) commits() *[]activities.CommitIn {
+	var all []activities.CommitIn
+	w.env.OnActivity(activities.Commit.Name, anything, anything).Return(
+		func(_ context.Context, in activities.CommitIn) (activities.None, error) {
+			all = append(all, in)
+			return activities.None{}, nil
+		})
+	return &all
+}
+
+// A bounded job that is through within its start's soak: nothing is left to decide.
+func TestAJobThatFinishesWhileItIsStartedAsksNobody(t *testing.T) {
+	finished := failure.New(failure.JobFailed, "the job is FINISHED")
+	for name, failed := range map[string]error{
+		"noted by the agent": finished, "known by its word": failure.New(failure.JobFailed, "the job is FINISHED").With("state", "FINISHED"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := starting(t)
+			committed := w.commits()
+			w.env.OnActivity(activities.SoakJob.Name, anything, anything).Return(func(context.Context, activities.AgentIn) (agentapi.SoakOut, error) {
+				if failed == finished {
+					_, _ = w.change(func(s lease.State) (lease.State, error) { return s.Record(s.Epoch, lease.Finished, "") })
+				}
+				return agentapi.SoakOut{}, ontemporal.Error(failed)
+			})
+			w.run()
+			require.ErrorContains(t, w.env.GetWorkflowError(), "ended by itself (FINISHED)")
+			require.Len(t, w.submits, 1)
+			require.Len(t, *committed, 1)
+			require.Equal(t, "stopped", (*committed)[0].State)
+			require.Nil(t, w.state.Hold)
+		})
+	}
+}
+
+// The old revision has come back and finishes by itself: it is the one in force.
+func TestARolledBackJobThatFinishesStaysTheRevisionInForce(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	committed := w.commits()
+	w.awaits = []answer[agentapi.AwaitOut]{{err: npe}}
+	w.env.OnActivity(activities.SoakJob.Name, anything, anything).Return(func(context.Context, activities.AgentIn) (agentapi.SoakOut, error) {
+		_, _ = w.change(func(s lease.State) (lease.State, error) { return s.Record(s.Epoch, lease.Finished, "") })
+		return agentapi.SoakOut{}, ontemporal.Error(failure.New(failure.JobFailed, "the job is FINISHED"))
+	})
+	w.run()
+	require.ErrorContains(t, w.env.GetWorkflowError(), "ended by itself (FINISHED)")
+	require.Len(t, w.submits, 2)
+	require.Len(t, *committed, 1)
+	require.Equal(t, 1, (*committed)[0].Revision)
+	require.Equal(t, 3, (*committed)[0].Generation)
+	require.EqualValues(t, 7, (*committed)[0].Epoch)
+	require.Nil(t, w.state.Hold)
+	require.Zero(t, w.state.ActiveGeneration())
+}

@@ -449,7 +449,10 @@ func TestTheSoakComparesWithWhatAwaitSaw(t *testing.T) {
 func TestEveryWaitIsTold(t *testing.T) {
 	w := newWorld(t, job.Request{Kind: job.Upgrade})
 	told := map[string]string{}
+	var one sync.Mutex // some activities run side by side
 	w.onCall = func(activity string) {
+		one.Lock()
+		defer one.Unlock()
 		value, err := w.env.QueryWorkflow("__temporal_workflow_metadata")
 		if err != nil {
 			return
