@@ -7,9 +7,12 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
+	"sluice/activities"
+	"sluice/internal/agentapi"
 	"sluice/internal/failure"
 	"sluice/internal/failure/ontemporal"
 	"sluice/internal/job"
+	"sluice/workflows/internal/flow"
 )
 
 var (
@@ -84,6 +87,9 @@ func (r *run) ask(ctx workflow.Context, cause error, options ...Option) (string,
 	r.decision, r.asks = "", phase
 	defer func() { r.asks = "" }()
 	r.reread()
+	if failure.CodeOf(cause) == failure.Unavailable && r.spoke != 0 {
+		defer r.retryWhenAnswered(ctx)()
+	}
 	if err := r.awaitDecision(ctx, options); err != nil {
 		return "", err
 	}
@@ -99,12 +105,43 @@ func (r *run) ask(ctx workflow.Context, cause error, options ...Option) (string,
 	return r.decision, nil
 }
 
+// retryWhenAnswered takes the question back once the agent that was last spoken to
+// answers again. It is one activity that is tried for a day: no history grows.
+func (r *run) retryWhenAnswered(ctx workflow.Context) (stop func()) {
+	ctx, stop = workflow.WithCancel(flow.Patient(ctx))
+	in := r.command(r.spoke, "state", agentapi.Command{})
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		for !long(ctx) {
+			_, err := flow.Do(ctx, r.queue, activities.AgentState, in, "does the agent answer again?")
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err == nil && r.mayDecide(OptionRetry) == nil:
+				r.take(Decision{OptionRetry, "the agent answers again"})
+				return
+			case failure.CodeOf(err) != failure.Unavailable:
+				return
+			}
+		}
+	})
+	return stop
+}
+
+// long says that the history has grown so far that nothing may be repeated by
+// itself any more: Temporal terminates a run at 51,200 events, with the job down
+// and the Lease held. What a person decides is done all the same.
+func long(ctx workflow.Context) bool { return workflow.GetInfo(ctx).GetCurrentHistoryLength() > 20_000 }
+
 // awaitDecision waits for a person, or for the time at which the request's default
 // is taken.
 func (r *run) awaitDecision(ctx workflow.Context, options []Option) error {
 	decided := func() bool { return r.decision != "" }
 	chosen, after := r.in.Request.DefaultDecision, time.Duration(r.in.Request.DefaultAfterMinutes)*time.Minute
 	if chosen == "" || !offers(options, chosen) {
+		return workflow.Await(ctx, decided)
+	}
+	if chosen == OptionRetry && long(ctx) {
+		r.evidence("retried by itself too often: from now on a person decides")
 		return workflow.Await(ctx, decided)
 	}
 	r.progress.Default, r.progress.DecideBy = chosen, stamp(workflow.Now(ctx).Add(after))

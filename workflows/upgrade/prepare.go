@@ -108,6 +108,7 @@ func (r *run) command(generation int, step string, c agentapi.Command) activitie
 	c.ID = fmt.Sprintf("%s-%s-%d", r.in.Operation, step, r.try)
 	c.Operation = r.in.Operation
 	c.Generation = generation
+	r.spoke = generation
 	c.Epoch = r.state.Epoch
 	return activities.AgentIn{Identity: r.target.Identity, Generation: generation, Command: c}
 }

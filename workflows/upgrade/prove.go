@@ -17,18 +17,20 @@ import (
 // the kubelet's word on a container, a new JobManager, TaskManagers that find it.
 const (
 	proofComes = 2 * time.Minute
-	proofPause = 3 * time.Second
+	proofPause = 3 * time.Second // the first; each is longer, for every look grows the history
+	proofLong  = 24 * time.Second
 )
 
 // patiently looks until the look is sure, or the proof has not come in time: then
 // the last look's error stays.
 func patiently(ctx workflow.Context, look func() error) error {
-	for limit := workflow.Now(ctx).Add(proofComes); ; {
+	pause := proofPause
+	for limit := workflow.Now(ctx).Add(proofComes); ; pause = min(pause*3/2, proofLong) {
 		err := look()
 		if err == nil || workflow.Now(ctx).After(limit) {
 			return err
 		}
-		if err := workflow.Sleep(ctx, proofPause); err != nil {
+		if err := workflow.Sleep(ctx, pause); err != nil {
 			return err
 		}
 	}

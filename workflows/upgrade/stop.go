@@ -380,6 +380,7 @@ func (r *run) runningSpec() job.Spec {
 
 // stopForGood is the operation "stop".
 func (r *run) stopForGood(ctx workflow.Context) error {
+	ctx = flow.BoundSilence(ctx)
 	stopped, err := r.stop(ctx)
 	if err != nil {
 		return err

@@ -120,6 +120,28 @@ func (r *run) tryOnce(ctx workflow.Context, again bool) error {
 	return r.attempt(ctx)
 }
 
+// attemptAnswered is attempt, where an agent that doesn't answer says nothing of
+// what was submitted: the same submission is looked at again when it does, unless
+// a person goes another way. The error is returned for the rollback to be tried,
+// or the job was left at rest.
+func (r *run) attemptAnswered(ctx workflow.Context) error {
+	for {
+		err := r.attempt(ctx)
+		if failure.CodeOf(err) != failure.Unavailable {
+			return err
+		}
+		decision, askErr := r.ask(ctx, err, optionRetry, optionRollback, optionGiveUp, optionSupersede)
+		switch {
+		case askErr != nil:
+			return askErr
+		case decision == OptionRollback:
+			return err
+		case decision != OptionRetry:
+			return r.leave(ctx, err)
+		}
+	}
+}
+
 // attempt is one submission and its proof.
 func (r *run) attempt(ctx workflow.Context) error {
 	back := r.progress.Rollback != nil

@@ -33,6 +33,7 @@ type run struct {
 	restore    string        // snapshot to submit from; "": stateless
 	epoch      int64         // of the submission to come
 	try        int           // of commands that may be given again by retry
+	spoke      int           // generation whose agent was last spoken to
 	only       *PlanInput    // the run only plans: it has no effects; nil: an operation
 
 	targets *agentapi.TargetsOut // of a change in place; nil where its history is older than they are
@@ -166,6 +167,7 @@ func (r *run) execute(ctx workflow.Context) error {
 // change is what lies behind the point of no return of a start or upgrade:
 // from here the operation goes forward, or asks.
 func (r *run) change(ctx workflow.Context) error {
+	ctx = flow.BoundSilence(ctx)
 	r.side = side{r.generation, r.target.Revision, r.target.Profile.Parallelism, r.in.Request.AllowStateLoss}
 	if r.in.Request.Kind == job.Start {
 		return r.startUp(ctx)
@@ -188,7 +190,10 @@ func (r *run) change(ctx workflow.Context) error {
 	if err := r.room(ctx); err != nil {
 		return r.rollback(ctx, err)
 	}
-	if err := r.attempt(ctx); err != nil {
+	if err := r.attemptAnswered(ctx); err != nil {
+		if r.settling { // a person gave it up
+			return err
+		}
 		return r.rollback(ctx, err)
 	}
 	return r.commit(ctx)

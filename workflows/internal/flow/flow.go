@@ -22,6 +22,25 @@ const HeartbeatTimeout = 4 * time.Second
 // person's matter. Nothing is declared failed before.
 const patience = 24 * time.Hour
 
+// silence is how often an agent that doesn't answer is tried where somebody waits
+// for it with a stopped job: two to five minutes. An attempt counts only where a
+// worker made it, so that the platform's own outage is no agent's silence.
+const silence = 15
+
+type boundSilence struct{}
+
+// BoundSilence gives a context on which an agent that doesn't answer is an error
+// (failure.Unavailable) after some minutes, not after a day: for what lies behind
+// a stop, where a person must hear of it.
+func BoundSilence(ctx workflow.Context) workflow.Context {
+	return workflow.WithValue(ctx, boundSilence{}, true)
+}
+
+// Patient takes BoundSilence back.
+func Patient(ctx workflow.Context) workflow.Context {
+	return workflow.WithValue(ctx, boundSilence{}, nil)
+}
+
 // Do calls an activity on a task queue with the options of its class. summary
 // is one line for Temporal's UI. The error is a *failure.Error.
 func Do[In, Out any](ctx workflow.Context, queue string, def activities.Def[In, Out], in In, summary string) (Out, error) {
@@ -38,7 +57,11 @@ func Go[In, Out any](ctx workflow.Context, queue string, def activities.Def[In, 
 		set.SetError(failure.New(failure.Internal, "%s is no look: this flow must have no effects", def.Name))
 		return Future[Out]{refused}
 	}
-	return Future[Out]{workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options(def.Class, queue, summary)), def.Name, in)}
+	o := options(def.Class, queue, summary)
+	if _, agents := any(in).(activities.AgentIn); agents && ctx.Value(boundSilence{}) != nil {
+		o.RetryPolicy.MaximumAttempts = silence
+	}
+	return Future[Out]{workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), def.Name, in)}
 }
 
 type readOnly struct{}
@@ -58,8 +81,8 @@ func (f Future[Out]) Get(ctx workflow.Context) (Out, error) {
 	return out, nil
 }
 
-// options gives each class its bounds. Retries are bounded by time, never by
-// number: the ids of the effects make them harmless.
+// options gives each class its bounds. Retries are bounded by time, and by number
+// only on BoundSilence: the ids of the effects make them harmless.
 func options(class activities.Class, queue, summary string) workflow.ActivityOptions {
 	o := workflow.ActivityOptions{
 		TaskQueue:              queue,
