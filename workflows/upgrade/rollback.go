@@ -196,7 +196,7 @@ func (r *run) choose(ctx workflow.Context) error {
 		if path == r.unfit && path != "" { // so the new revision published it
 			if r.in.Request.Replay != job.ReplayAllow && !r.again {
 				return "", failure.New(failure.Incompatible, "the old revision doesn't run from the newest snapshot %s; from %s it would publish again what submission %d published", path, r.base, r.published.Epoch).
-					WithNext("decide: sluice op decide %s --option replay, or give-up", r.in.Operation)
+					WithNext("decide: sluice op decide %s --option %s", r.in.Operation, r.afterPublishing())
 			}
 			path, r.progress.Rollback.Replay = r.base, r.published
 		}
@@ -213,6 +213,14 @@ func (r *run) choose(ctx workflow.Context) error {
 	})
 }
 
+// afterPublishing are the ways to decide that the request leaves.
+func (r *run) afterPublishing() string {
+	if r.in.Request.Replay == job.ReplayDeny {
+		return "give-up (the request's replay: deny leaves no other)"
+	}
+	return "replay, or give-up"
+}
+
 // outOfReach says why the old revision can't go on from what a submission of the
 // new one left, where that is known without trying; "" where it isn't.
 func (r *run) outOfReach(epoch int64) string {
@@ -222,6 +230,8 @@ func (r *run) outOfReach(epoch int64) string {
 		return "what the new revision published is in " + r.stray.checkpoint + ", where the platform restores nothing from"
 	case !reads.CanRead(wrote):
 		return unreadable(reads, wrote.String()+" wrote").Message
+	case movesState(r.target.CurrentSpec, r.target.Revision.Spec):
+		return "what the new revision published is in the format of its state backend, which the old one's can't read"
 	}
 	return ""
 }

@@ -98,7 +98,7 @@ func (r *run) stop(ctx workflow.Context) (stopped, error) {
 		return stopped{v, failure.New(failure.JobFailed, "the job ended by itself (%s) before its savepoint: %s", out.JobState, out.Cause).
 			WithNext("nothing runs; to run it again from its beginning, start it stateless (admins only)")}, nil
 	case resume:
-		if r.in.Request.WithoutSavepoint {
+		if r.in.Request.WithoutSavepoint && !movesState(r.target.CurrentSpec, r.target.Revision.Spec) {
 			return stopped{verdict: goOnNewest}, r.insist(ctx, func() error { return r.fromNewest(ctx) })
 		}
 		return stopped{v, failure.New(failure.JobFailed, "the job was %s before its savepoint was complete: %s", out.JobState, out.Cause)}, nil
@@ -196,6 +196,10 @@ func knowsFirst(ctx workflow.Context) bool {
 // knownCheckpoint is what the job would go on from if it were ended now without a
 // savepoint: verified, or the operation is refused with the job untouched.
 func (r *run) knownCheckpoint(ctx workflow.Context) (string, error) {
+	if running, target := r.target.CurrentSpec, r.target.Revision.Spec; movesState(running, target) {
+		return "", failure.New(failure.Refused, "the state backend changes from %s to %s, and no other backend can read a checkpoint: only a savepoint in the canonical format takes the state along", backend(*running), backend(target)).
+			WithNext("the job was not touched; keep state.backend.type in the revision that mends the job, and change it once a savepoint succeeds")
+	}
 	intent := r.state.Intent
 	path, err := r.newestOf(ctx, intent)
 	if failure.CodeOf(err) == failure.Unproven || err == nil && path == "" {
@@ -288,9 +292,10 @@ func (r *run) left(intent *lease.Intent, found activities.FindSnapshotOut) (stri
 	return intent.RestorePath, nil
 }
 
-// format is NATIVE unless the engine changes.
+// format is NATIVE unless the engine or the state backend changes.
 func (r *run) format() string {
-	if r.target.CurrentSpec != nil && r.target.CurrentSpec.Engine != r.target.Revision.Spec.Engine {
+	running, target := r.target.CurrentSpec, r.target.Revision.Spec
+	if running != nil && running.Engine != target.Engine || movesState(running, target) {
 		return "CANONICAL"
 	}
 	return "NATIVE"

@@ -248,3 +248,54 @@ func TestARolledBackJobThatFinishesStaysTheRevisionInForce(t *testing.T) {
 	require.Nil(t, w.state.Hold)
 	require.Zero(t, w.state.ActiveGeneration())
 }
+
+// Another state backend reads only a canonical savepoint.
+func TestAnotherStateBackendTakesACanonicalSavepoint(t *testing.T) {
+	moving := func(request job.Request, option string) *world {
+		w := newWorld(t, request)
+		w.facts.Target.Revision.Spec.Options = map[string]string{option: "rocksdb"}
+		w.facts.Checkpoint = activities.FindSnapshotOut{Path: "hdfs://nn/chk-4", CheckpointID: 4}
+		return w
+	}
+	for _, option := range []string{"state.backend.type", "state.backend"} {
+		t.Run(option, func(t *testing.T) {
+			w, format := moving(job.Request{Kind: job.Upgrade}, option), ""
+			stop := stopEnding(w, lease.Finished, savepoint)
+			w.env.OnActivity(activities.StopJob.Name, anything, anything).Return(func(ctx context.Context, in activities.AgentIn) (agentapi.StopOut, error) {
+				format = in.Command.Stop.Format
+				return stop(ctx, in)
+			})
+			w.run()
+			require.NoError(t, w.env.GetWorkflowError())
+			require.Equal(t, "CANONICAL", format)
+		})
+	}
+	t.Run("a checkpoint is no way", func(t *testing.T) {
+		w := moving(job.Request{Kind: job.Upgrade, WithoutSavepoint: true}, "state.backend.type")
+		w.facts.Agent.JobState = "RESTARTING"
+		w.run()
+		require.Equal(t, failure.Refused, w.progress(t).Failure.Code)
+		require.Contains(t, w.progress(t).Failure.Message, "from hashmap to rocksdb")
+		require.Equal(t, -1, w.index(activities.ReserveGeneration.Name))
+	})
+	t.Run("nor when the savepoint failed", func(t *testing.T) {
+		w := moving(job.Request{Kind: job.Upgrade, WithoutSavepoint: true}, "state.backend.type")
+		w.stops = []answer[agentapi.StopOut]{{out: agentapi.StopOut{JobState: "RUNNING", Cause: "disk full"}}}
+		w.run()
+		require.Contains(t, w.progress(t).Failure.Message, "from hashmap to rocksdb")
+		require.Equal(t, -1, w.index(activities.CancelJob.Name))
+		require.Nil(t, w.state.Hold)
+	})
+	t.Run("what the new one published is out of the old one's reach", func(t *testing.T) {
+		w := moving(job.Request{Kind: job.Upgrade, Replay: job.ReplayDeny}, "state.backend.type")
+		w.awaits = []answer[agentapi.AwaitOut]{{err: npe}}
+		w.newest = map[string]activities.FindSnapshotOut{job.FlinkJobID("U", 6): {Path: "hdfs://nn/chk-9", CheckpointID: 9}}
+		w.env.RegisterDelayedCallback(func() {
+			require.Len(t, w.submits, 1, "nothing is submitted to find out")
+			require.NotContains(t, w.progress(t).Failure.Next, "replay, or", "denied")
+		}, 30*time.Minute)
+		accepted := w.decides(t, upgrade.OptionGiveUp)
+		w.run()
+		require.True(t, *accepted)
+	})
+}
