@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/oklog/ulid/v2"
@@ -96,6 +97,15 @@ func (a *API) checkRequest(ctx context.Context, found store.Job, wish job.Reques
 			return err
 		}
 	}
+	if wish.Supersede != "" && !slices.ContainsFunc(wrong, func(f failure.Field) bool { return f.Name == "/supersede" }) {
+		reason, next, err := a.notSuperseded(ctx, found, wish.Supersede)
+		if err != nil {
+			return err
+		}
+		if reason != "" {
+			wrong = append(wrong, failure.Field{Name: "/supersede", Reason: reason, Next: next})
+		}
+	}
 	if len(wrong) == 0 {
 		return a.checkWidth(ctx, found, wish)
 	}
@@ -130,6 +140,24 @@ func (a *API) checkWidth(ctx context.Context, found store.Job, wish job.Request)
 	}).WithNext("correct the fields listed; nothing was started")
 }
 
+// notSuperseded says why no start can take the place of an operation; "": one can
+// ask. Whether the operation waits just now its own run says.
+func (a *API) notSuperseded(ctx context.Context, found store.Job, id string) (reason, next string, err error) {
+	const list = "name the operation in which the job waits; list them: sluice get operations"
+	waiting, err := a.store.Operation(ctx, found.Tenant, id)
+	switch {
+	case failure.CodeOf(err) == failure.NotFound:
+		return failure.Of(err).Message, list, nil
+	case err != nil:
+		return "", "", err
+	case waiting.JobUID != found.UID:
+		return "is another job's operation", list, nil
+	case waiting.Run() == "" && !waiting.Phase.Final():
+		return "has not begun: it holds nothing whose place could be taken", "leave supersede out, or try again in a moment", nil
+	}
+	return "", "", nil
+}
+
 func absent(wrong []failure.Field, err error, field, next string) ([]failure.Field, error) {
 	if failure.CodeOf(err) != failure.NotFound {
 		return wrong, err
@@ -137,11 +165,12 @@ func absent(wrong []failure.Field, err error, field, next string) ([]failure.Fie
 	return append(wrong, failure.Field{Name: field, Reason: failure.Of(err).Message, Next: next}), nil
 }
 
-// notStarted completes the error of a start. Busy leaves the row unclaimed, so
-// that a repeat may start it later; a row whose key nobody knows goes away.
+// notStarted completes the error of a start. Busy, and what the operation that was
+// to be superseded says, leave the row unclaimed, so that a repeat may start it
+// later; a row whose key nobody knows goes away.
 func (a *API) notStarted(ctx context.Context, row store.Operation, err error, key string, ours bool) error {
 	f := failure.Of(err)
-	if f.Code == failure.Busy {
+	if f.Code == failure.Busy || row.Request.Supersede != "" && !f.Retryable() {
 		if ours {
 			if err := a.store.Discard(context.WithoutCancel(ctx), row.ID); err != nil {
 				a.log.WarnContext(ctx, "an unclaimed row stays", "operation", row.ID, "error", err)

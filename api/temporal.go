@@ -78,12 +78,11 @@ func (a *API) supersede(ctx context.Context, row store.Operation) (bool, error) 
 	if err != nil {
 		return false, err
 	}
-	if waiting.JobUID != row.JobUID {
-		return false, failure.New(failure.Invalid, "operation %s is not one of job %s", waiting.ID, row.Ref()).
-			WithFields(failure.Field{Name: "/supersede", Reason: "is another job's operation", Next: "name the operation that the job waits in"})
-	}
 	if waiting.Phase.Final() {
 		return false, nil
+	}
+	if waiting.JobUID != row.JobUID || waiting.Run() == "" { // checkRequest said so; with no run named the update would reach whichever is open
+		return false, failure.New(failure.Refused, "operation %s holds nothing of job %s whose place could be taken", waiting.ID, row.Ref())
 	}
 	handle, err := a.temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		WorkflowID: row.Ref().WorkflowID(), RunID: waiting.Run(), UpdateID: "supersede-" + row.ID, UpdateName: upgrade.UpdateSupersede,

@@ -296,7 +296,9 @@ func (r Request) validateValues(v *fields) {
 	if r.Supersede != "" && !operationID.MatchString(r.Supersede) {
 		v.add("/supersede", "is not an operation's id", "list the job's: sluice get operations")
 	}
-	if r.PlanDigest != "" {
+	if r.Supersede != "" && r.PlanDigest != "" {
+		v.add("/planDigest", "can't be that of a start that supersedes: no plan is made while the other operation waits", "leave it out: the start is checked before the waiting operation gives up")
+	} else if r.PlanDigest != "" {
 		if _, err := ParseDigest(r.PlanDigest); err != nil {
 			v.add("/planDigest", err.Error(), "use the digest that sluice plan prints")
 		}

@@ -102,8 +102,10 @@ func (r *run) gather(ctx workflow.Context) (Facts, error) {
 	r.target = facts.Target
 	r.queue = job.SiteQueue(r.target.Identity.Site)
 	r.progress.Revision, r.progress.Profile = r.target.Revision.Number, r.target.Profile.Name
-	if err := workflow.UpsertTypedSearchAttributes(ctx, AttributeRevision.ValueSet(int64(r.target.Revision.Number))); err != nil {
-		return facts, err
+	if r.after == nil { // else the run is another operation's still
+		if err := workflow.UpsertTypedSearchAttributes(ctx, AttributeRevision.ValueSet(int64(r.target.Revision.Number))); err != nil {
+			return facts, err
+		}
 	}
 	if r.in.Request.FromSnapshot != "" {
 		if facts.Foreign, err = r.inspectForeign(ctx); err != nil {
@@ -120,6 +122,9 @@ func (r *run) gather(ctx workflow.Context) (Facts, error) {
 	limits := r.askKafka(ctx)
 	if facts.Lease, err = flow.Do(ctx, r.queue, activities.ReadLease, r.leaseIn(), "read the Lease"); err != nil {
 		return facts, err
+	}
+	if r.after != nil {
+		r.after.foresee(&facts)
 	}
 	r.state, r.exists = facts.Lease.State, facts.Lease.Exists
 	r.old = r.state.ActiveGeneration()
@@ -150,7 +155,7 @@ func (r *run) gather(ctx workflow.Context) (Facts, error) {
 		return facts, err
 	}
 	ledger, err := snapshots.Get(ctx)
-	facts.Snapshots = ledger.Snapshots
+	facts.Snapshots = append(facts.Snapshots, ledger.Snapshots...)
 	return facts, err
 }
 

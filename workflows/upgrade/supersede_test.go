@@ -1,14 +1,20 @@
 package upgrade_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
 
+	"sluice/activities"
 	"sluice/internal/agentapi"
+	"sluice/internal/failure"
+	"sluice/internal/failure/ontemporal"
 	"sluice/internal/job"
 	"sluice/internal/lease"
 	"sluice/workflows/upgrade"
@@ -38,6 +44,94 @@ func TestSupersedeHandsTheLockOver(t *testing.T) {
 	require.Nil(t, w.state.Hold)
 	require.Equal(t, lease.Retired, w.state.Standing(3))
 	require.Equal(t, lease.Retired, w.state.Standing(4))
+}
+
+// supersede asks for a start in the waiting operation's place, and keeps the answer.
+func (w *world) supersede(next upgrade.Input, answered *error) {
+	w.updates++
+	w.env.UpdateWorkflow(upgrade.UpdateSupersede, "next", &testsuite.TestUpdateCallback{
+		OnAccept: func() {}, OnReject: func(err error) { *answered = err }, OnComplete: func(_ any, err error) { *answered = err },
+	}, next)
+}
+
+// What a start needs is known before the operation that holds the job lets it go.
+func TestASuccessorThatWouldFailIsRefusedAndTheOperationWaitsOn(t *testing.T) {
+	for name, c := range map[string]struct {
+		request job.Request
+		breaks  func(w *world, broken *bool)
+		says    string
+	}{
+		"a plan that nobody can have seen": {job.Request{Kind: job.Start, PlanDigest: "sha256:seen"}, func(*world, *bool) {}, "stale"},
+		"a snapshot that can't be taken": {job.Request{Kind: job.Start, FromSnapshot: "hdfs://nn/x/y"}, func(w *world, _ *bool) {
+			on(w, activities.InspectForeign, func(activities.ForeignIn) (activities.ForeignOut, error) {
+				return activities.ForeignOut{}, ontemporal.Error(failure.New(failure.Refused, "no _metadata"))
+			})
+		}, "no _metadata"},
+		"an engine that is too old": {job.Request{Kind: job.Start}, func(w *world, broken *bool) {
+			w.env.OnActivity(activities.VerifySnapshot.Name, mock.Anything, mock.Anything).Return(
+				func(context.Context, activities.VerifySnapshotIn) (activities.VerifySnapshotOut, error) {
+					out := activities.VerifySnapshotOut{CheckpointID: 7}
+					if *broken {
+						out.Version = 99
+					}
+					return out, nil
+				})
+		}, "a newer Flink wrote"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, job.Request{Kind: job.Upgrade})
+			w.awaits = []answer[agentapi.AwaitOut]{{err: npe}, {err: npe}}
+			next := upgrade.Input{Operation: "NEXT", Job: w.facts.Target.Identity.Ref, UID: "U", Request: c.request}
+			var answered error
+			var before lease.State
+			var gaveUp, broken bool
+			c.breaks(w, &broken)
+			w.env.RegisterDelayedCallback(func() {
+				require.Equal(t, job.Waiting, w.progress(t).Phase)
+				before, broken = w.state, true
+				w.supersede(next, &answered)
+			}, time.Hour)
+			w.env.RegisterDelayedCallback(func() {
+				require.ErrorContains(t, answered, c.says)
+				require.ErrorContains(t, answered, "waits on")
+				require.Equal(t, job.Waiting, w.progress(t).Phase)
+				require.Empty(t, w.progress(t).SupersededBy)
+				require.Equal(t, before, w.state)
+				w.decide(upgrade.OptionGiveUp, &gaveUp)
+			}, 2*time.Hour)
+			w.run()
+			require.True(t, gaveUp)
+			var again *workflow.ContinueAsNewError
+			require.False(t, errors.As(w.env.GetWorkflowError(), &again))
+		})
+	}
+}
+
+// What a successor was checked for may change before its turn. Nobody is left with a
+// job that is down by a word that was to start it.
+func TestASuccessorWhosePlanFailsAsks(t *testing.T) {
+	w := starting(t)
+	w.facts.Request.Supersede = "OLD"
+	w.env.SetContinuedExecutionRunID("before")
+	gone := true
+	w.env.OnActivity(activities.VerifySnapshot.Name, mock.Anything, mock.Anything).Return(func(context.Context, activities.VerifySnapshotIn) (activities.VerifySnapshotOut, error) {
+		if gone {
+			return activities.VerifySnapshotOut{}, ontemporal.Error(failure.New(failure.NotFound, "the snapshot is gone"))
+		}
+		return activities.VerifySnapshotOut{CheckpointID: 7}, nil
+	})
+	asked := false
+	w.env.RegisterDelayedCallback(func() {
+		p := w.progress(t)
+		asked = p.Phase == job.Waiting && len(p.Options) == 3
+		gone = false
+		var accepted bool
+		w.update(upgrade.UpdateRetry, &accepted)
+	}, time.Hour)
+	w.run()
+	require.True(t, asked)
+	require.NoError(t, w.env.GetWorkflowError())
+	require.Len(t, w.submits, 1)
 }
 
 func TestAnOperationThatRunsIsNotSuperseded(t *testing.T) {

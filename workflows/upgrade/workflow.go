@@ -35,6 +35,7 @@ type run struct {
 	try        int           // of commands that may be given again by retry
 	spoke      int           // generation whose agent was last spoken to
 	only       *PlanInput    // the run only plans: it has no effects; nil: an operation
+	after      *run          // it plans what comes when this one has given up; nil: now
 
 	targets *agentapi.TargetsOut // of a change in place; nil where its history is older than they are
 
@@ -124,7 +125,7 @@ func newRun(ctx workflow.Context, in Input) *run {
 
 // execute is the order of the steps.
 func (r *run) execute(ctx workflow.Context) error {
-	if err := r.plan(ctx); err != nil {
+	if err := r.planAsSuccessor(ctx); err != nil {
 		return err
 	}
 	if err := r.lost(); err != nil { // told while it was planned
