@@ -61,7 +61,7 @@ func (a *API) startRun(ctx context.Context, row store.Operation, site string) (r
 				return "", failure.New(failure.Unavailable, "an incident of job %s is just being recorded", row.Ref()).WithNext("send the request again with the same Idempotency-Key")
 			}
 		case held.open && !a.closing(ctx, row.Ref(), held.operation, taken.RunId):
-			return "", a.busy(row.Ref(), held.operation)
+			return "", a.busy(row.Ref(), held)
 		}
 	}
 	return "", failure.New(failure.Unavailable, "other operations come and go on job %s", row.Ref()).WithNext("send the request again with the same Idempotency-Key")
@@ -150,6 +150,7 @@ type holder struct {
 	operation string // that it runs; "": none
 	open      bool
 	records   bool // an incident, and ends
+	waits     bool // for a person's decision
 }
 
 func (a *API) holder(ctx context.Context, ref job.Ref, runID string) (holder, error) {
@@ -162,6 +163,11 @@ func (a *API) holder(ctx context.Context, ref job.Ref, runID string) (holder, er
 	if payload, ok := info.GetMemo().GetFields()[upgrade.MemoOperation]; ok {
 		_ = converter.GetDefaultDataConverter().FromPayload(payload, &found.operation)
 	}
+	var phase job.Phase
+	if payload, ok := info.GetSearchAttributes().GetIndexedFields()[upgrade.AttributePhase.GetName()]; ok {
+		_ = converter.GetDefaultDataConverter().FromPayload(payload, &phase)
+	}
+	found.waits = phase == job.Waiting
 	return found, nil
 }
 
@@ -191,13 +197,17 @@ func (a *API) closes(ctx context.Context, ref job.Ref, runID string) bool {
 	return err == nil
 }
 
-func (a *API) busy(ref job.Ref, holder string) *failure.Error {
+func (a *API) busy(ref job.Ref, held holder) *failure.Error {
 	f := failure.New(failure.Busy, "another operation runs on job %s", ref)
-	if holder == "" {
+	id := held.operation
+	if id == "" {
 		return f.WithNext("look at the job's workflow %s in Temporal", ref.WorkflowID())
 	}
-	return f.With("operation", holder).With("link", operationPath(ref.Tenant, holder)).
-		WithNext("wait for it (sluice op watch %s) or cancel it (sluice op cancel %s), then ask again", holder, holder)
+	f = f.With("operation", id).With("link", operationPath(ref.Tenant, id))
+	if held.waits {
+		return f.WithNext("it waits for a decision: look at its options (sluice op watch %s) and decide (sluice op decide %s --option NAME); where supersede is one: sluice op start %s --supersede %s", id, id, ref.Name, id)
+	}
+	return f.WithNext("wait for it (sluice op watch %s) or cancel it (sluice op cancel %s), then ask again", id, id)
 }
 
 // unreachable maps a failed call to Temporal; consequence says what is unknown.

@@ -17,7 +17,7 @@ import (
 func (a *app) opCommand() *cobra.Command {
 	return group("op", "Run and watch operations",
 		a.startCommand(job.Start, "Start a job that does not run"),
-		a.startCommand(job.Stop, "Stop a job, keeping a savepoint"),
+		a.startCommand(job.Stop, "Stop a job, keeping a savepoint, or what else is left of it"),
 		a.startCommand(job.Upgrade, "Bring a running job to another revision or profile"),
 		a.startCommand(job.Rescale, "Bring a running job to another profile, in place where that is possible"),
 		a.startCommand(job.Savepoint, "Take a savepoint of a running job"),
@@ -112,6 +112,10 @@ func (a *app) startCommand(kind job.Kind, short string) *cobra.Command {
 	}
 	if kind.Replaces() && kind != job.Rescale {
 		flags.BoolVar(&w.request.WithoutSavepoint, "without-savepoint", false, "go on from the newest checkpoint when no savepoint can be taken (a job that crash-loops)")
+	}
+	if kind == job.Stop {
+		flags.BoolVar(&w.request.WithoutSavepoint, "without-savepoint", false, "when no savepoint can be taken, cancel the job and keep its newest checkpoint (a job that crash-loops)")
+		flags.BoolVar(&w.request.Stateless, "stateless", false, "cancel the job, whether or not a snapshot of it is left (role admin)")
 	}
 	if kind.Submits() {
 		flags.StringVar(&w.request.DefaultDecision, "default-decision", "", "taken when nobody decides while the operation waits: retry, replay or give-up")

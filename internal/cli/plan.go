@@ -75,9 +75,9 @@ func (a *app) planCommand() *cobra.Command {
 	flags.StringVar(&w.request.Strategy, "strategy", "", "warm (default), cold or in-place")
 	flags.BoolVar(&w.request.AllowCold, "allow-cold", false, "of an upgrade: cold when the new TaskManagers don't fit beside those that run")
 	flags.BoolVar(&w.request.AllowUnchecked, "allow-unchecked", false, "of a cold upgrade: stop first, check then, when not even the new JobManager fits beside what runs")
-	flags.BoolVar(&w.request.Stateless, "stateless", false, "of a start: without a snapshot")
+	flags.BoolVar(&w.request.Stateless, "stateless", false, "of a start: without a snapshot; of a stop: whether or not one is left")
 	flags.StringVar(&w.request.FromSnapshot, "from-snapshot", "", "of a start: from a copy of this snapshot (hdfs://…), which isn't the job's own")
-	flags.BoolVar(&w.request.WithoutSavepoint, "without-savepoint", false, "of an upgrade: on from the newest checkpoint when no savepoint can be taken")
+	flags.BoolVar(&w.request.WithoutSavepoint, "without-savepoint", false, "of an upgrade or stop: the newest checkpoint when no savepoint can be taken")
 	flags.BoolVar(&w.request.AllowStateLoss, "allow-state-loss", false, "state may go for which the new job graph has no operator")
 	flags.StringVar(&w.request.Replay, "replay", "", "of an upgrade: ask (default), allow or deny a rollback to publish again what came after the savepoint")
 	flags.StringVar(&w.request.PlanDigest, "plan-digest", "", "say only whether the plan is still this one")
@@ -206,7 +206,8 @@ func (a *app) printPlan(name string, p apiclient.Plan, command string) {
 		line("quota", fmt.Sprintf("%s: %s %s: needs %s, %s of %s are left", fits, room.Quota, room.Resource, room.Needs, room.Left, room.Hard))
 	}
 	line("expect", expect(p.Predicted))
-	line("restore", p.Restore)
+	line(restoreWord(p), p.Restore)
+	line("kept now", p.Keeps)
 	if t := p.Transactions; t.TimeoutMs > 0 {
 		line("kafka", fmt.Sprintf("transactions are kept for %s after the stop (the brokers' maximum: %s)", took(t.TimeoutMs), took(t.BrokerMaxMs)))
 		line("warning", t.Warning)
@@ -222,6 +223,14 @@ type indented struct{ w io.Writer }
 func (i indented) Write(line []byte) (int, error) {
 	_, err := i.w.Write(append([]byte("  "), line...))
 	return len(line), err
+}
+
+// restoreWord: what stops restores nothing.
+func restoreWord(p apiclient.Plan) string {
+	if p.Kind == string(job.Stop) {
+		return "keeps"
+	}
+	return "restore"
 }
 
 func fromAPIChanges(changes []apiclient.Change) []job.Change {

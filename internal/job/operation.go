@@ -55,7 +55,7 @@ type Request struct {
 	// fits beside what runs: the job is stopped before anything of the new revision
 	// was checked.
 	AllowUnchecked bool `json:"allowUnchecked,omitempty"`
-	Stateless      bool `json:"stateless,omitempty"` // start without a snapshot, stop without keeping one
+	Stateless      bool `json:"stateless,omitempty"` // start without a snapshot, stop without making sure of one
 	// AllowStateLoss is the word without which a start or upgrade is refused whose
 	// job graph has no operator for some state in the snapshot.
 	AllowStateLoss bool   `json:"allowStateLoss,omitempty"`
@@ -64,9 +64,10 @@ type Request struct {
 	// a start goes on, leaving what the job has of its own behind.
 	FromSnapshot string `json:"fromSnapshot,omitempty"`
 
-	// WithoutSavepoint lets an upgrade go on from the newest checkpoint when no
-	// savepoint can be taken: what was published after it is repeated by sinks that
-	// aren't exactly-once. A job that crash-loops gets its fix this way.
+	// WithoutSavepoint lets an upgrade go on from the newest checkpoint, and a stop
+	// leave it, when no savepoint can be taken: what was published after it is
+	// repeated by sinks that aren't exactly-once. A job that crash-loops gets its fix
+	// this way, or is stopped.
 	WithoutSavepoint bool `json:"withoutSavepoint,omitempty"`
 	// Replay is what a rollback may do when the old revision can't read the new
 	// one's snapshots: go back to the savepoint and repeat what was published since.
@@ -142,9 +143,12 @@ type Snapshot struct {
 	Epoch        int64  `json:"epoch"`
 	CheckpointID int64  `json:"checkpointId"`
 	Path         string `json:"path"` // hdfs://…, the directory that holds _metadata
-	Kind         string `json:"kind"` // "savepoint" or Foreign
+	Kind         string `json:"kind"` // "savepoint", Retained or Foreign
 	Operation    string `json:"operation"`
 }
+
+// Retained is the kind of a checkpoint that a stop left in a savepoint's place.
+const Retained = "checkpoint"
 
 // Foreign is the kind of a snapshot that was copied in: only the submission that
 // names it as its restore path goes on from it.

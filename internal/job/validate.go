@@ -237,10 +237,10 @@ func (r Request) uses() []use {
 		{"/strategy", r.Strategy != "", r.Kind.Replaces()},
 		{"/allowCold", r.AllowCold, r.Kind.Replaces()},
 		{"/allowUnchecked", r.AllowUnchecked, r.Kind.Replaces()},
-		{"/stateless", r.Stateless, r.Kind == Start},
+		{"/stateless", r.Stateless, r.Kind == Start || r.Kind == Stop},
 		{"/fromSnapshot", r.FromSnapshot != "", r.Kind == Start},
 		{"/allowStateLoss", r.AllowStateLoss, r.Kind.ChoosesRevision()},
-		{"/withoutSavepoint", r.WithoutSavepoint, r.Kind.Replaces() && r.Kind != Rescale},
+		{"/withoutSavepoint", r.WithoutSavepoint, r.Kind.Replaces() && r.Kind != Rescale || r.Kind == Stop},
 		{"/replay", r.Replay != "", r.Kind.Replaces()},
 		{"/supersede", r.Supersede != "", r.Kind == Start},
 		{"/defaultDecision", r.DefaultDecision != "", r.Kind.Submits()},
@@ -279,6 +279,9 @@ func (r Request) validateValues(v *fields) {
 		v.add("/strategy", "means nothing to a restart: in place only parallelism and TaskManagers change, and a restart changes neither", "leave it out: a new cluster takes the job over; for another size: sluice op rescale")
 	}
 	oneOf(v, "/replay", r.Replay, ReplayAsk, ReplayAllow, ReplayDeny)
+	if r.WithoutSavepoint && r.Stateless {
+		v.add("/withoutSavepoint", "means nothing to what is stateless: no savepoint is tried, and no checkpoint is needed", "leave it out, or stateless")
+	}
 	if r.AllowStateLoss && r.Stateless {
 		v.add("/allowStateLoss", "means nothing to a start without a snapshot", "leave it out, or stateless")
 	}

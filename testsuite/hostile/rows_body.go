@@ -232,6 +232,13 @@ func operations() []Request {
 		deep("a soak of a savepoint", `{"kind":"savepoint","soakSeconds":5}`, "/soakSeconds"),
 		deep("a reason of 201 characters", `{"kind":"stop","reason":"`+strings.Repeat("x", 201)+`"}`, "/reason"),
 		deep("a short digest of a plan", `{"kind":"stop","planDigest":"sha256:12"}`, "/planDigest"),
+		deep("a savepoint without a savepoint", `{"kind":"savepoint","withoutSavepoint":true}`, "/withoutSavepoint"),
+		deep("a stop that keeps nothing and a checkpoint", `{"kind":"stop","stateless":true,"withoutSavepoint":true}`, "/withoutSavepoint").by(Admin),
+		post("operation: a stop without its state by an operator", `{"kind":"stop","stateless":true}`, "").refused(failure.Forbidden, "stateless"),
+		deep("an operation that isn't there superseded", `{"kind":"start","supersede":"01ARZ3NDEKTSV4RRFFQ69G5FAV"}`, "/supersede").saying("does not exist"),
+		deep("no operation's id superseded", `{"kind":"start","supersede":"../x"}`, "/supersede"),
+		deep("an operation superseded by a stop", `{"kind":"stop","supersede":"{operation}"}`, "/supersede"),
+		deep("a plan of what supersedes", `{"kind":"start","supersede":"{operation}","planDigest":"`+digest("none")+`"}`, "/planDigest"),
 		deep("more parallelism than the job's maximum", `{"kind":"upgrade","profile":"hostile-wide"}`, "/profile").saying("at most 4"),
 		{Name: "operation: of a job that isn't there", Method: "POST", Path: unknown + "/operations", Body: `{"kind":"start"}`, Code: failure.NotFound, Deep: true},
 	}

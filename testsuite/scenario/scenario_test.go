@@ -63,6 +63,7 @@ var stories = []struct {
 	{"fails-after-start", "the new revision comes up and fails before its first checkpoint: rolled back, exactly", failsAfterStart},
 	{"rollback-cold", "the new TaskManagers took the old ones' place: the old ones come back", rollbackCold},
 	{"upgrade-restarting-job", "a job that crash-loops gets its fix, from its newest checkpoint: accepting the plan allows it", upgradeRestarting},
+	{"stop-a-crash-looping-job", "no savepoint of it succeeds: it is stopped with its newest checkpoint, and the fixed revision starts from that", stopCrashLooping},
 	{"savepoint-complete-but-job-failed", "it fails behind its savepoint: on from it, by the stop table", failedBehindSavepoint},
 	{"stop-answer-lost-for-ten-minutes", "the JobManager is gone with the stop's answer: the savepoint is found on HDFS", stopAnswerLost},
 	{"main-overrides-checkpoint-directory-fails-gate", "main() keeps the checkpoints elsewhere: the gate sees it, and what was published isn't repeated", mainOverrides},

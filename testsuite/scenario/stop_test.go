@@ -43,6 +43,41 @@ func upgradeRestarting(t *testing.T) {
 	w.GreenAfterRollback("v1", "v2")
 }
 
+// stopCrashLooping: whoever accepts the plan, in which no savepoint is tried, has it
+// canceled, once its newest checkpoint is proven; the fix goes on from what was kept.
+func stopCrashLooping(t *testing.T) {
+	w := Given(t, "shop")
+	w.Running(V1.With("--poison", "1500"))
+	var o Operation
+	w.Until("a stop that found the job as it was planned", 2*time.Minute, func() bool {
+		request := Request(job.Stop)
+		var plan upgrade.Plan
+		w.Want(http.StatusOK, http.MethodPost, "/jobs/"+w.Name+"/plans", planBody(t, request, nil), &plan)
+		if !plan.NoSavepoint { // it runs, for a moment
+			return false
+		}
+		require.Contains(t, plan.Keeps, "/chk-")
+		request.PlanDigest = plan.Digest
+		o = w.Wait(w.Begin(request).Operation)
+		return o.Phase != job.Failed || o.Progress.Failure.Code != failure.Conflict
+	})
+	require.Equal(t, job.Committed, o.Phase, "%+v", o.Progress)
+	require.NotContains(t, names(o.Progress), "stop")
+	kept := Detail(o.Progress, "keep")
+	require.Contains(t, kept, "/chk-")
+	require.Empty(t, w.Savepoints(), "none was tried")
+	w.Say("kept %s", kept)
+
+	fixed := w.Apply(V2)
+	start := Request(job.Start)
+	start.Revision = fixed
+	o = w.Run(start)
+	require.Equal(t, "restored from "+kept+", at parallelism 2", Detail(o.Progress, "run"))
+	w.Records(1800)
+	w.Run(Request(job.Stop))
+	w.GreenAfterRollback("v1", "v2")
+}
+
 // failedBehindSavepoint: an operator throws when it is closed, behind the
 // savepoint. Flink says FAILED and names no savepoint; it is in the try's own
 // directory.

@@ -160,6 +160,7 @@ type Plan struct {
 	Restore      string            `json:"restore,omitempty"`     // path, "savepoint taken by this operation" or "stateless"
 	NoSavepoint  bool              `json:"noSavepoint,omitempty"` // none is tried: the job isn't RUNNING
 	RestorePath  string            `json:"restorePath,omitempty"`
+	Keeps        string            `json:"keeps,omitempty"` // of a stop that may take no savepoint: what would be left if it ended now
 	Changes      []Change          `json:"changes,omitempty"`
 	Delta        Delta             `json:"delta"`
 	Steps        []string          `json:"steps"`

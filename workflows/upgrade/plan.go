@@ -70,10 +70,13 @@ func (r *run) decide(ctx workflow.Context) (Plan, error) {
 	if err := r.acceptedWithoutSavepoint(plan); err != nil {
 		return plan, err
 	}
-	if plan.NoSavepoint && knowsFirst(ctx) {
+	if plan.NoSavepoint && plan.Kind != job.Stop && knowsFirst(ctx) {
 		if _, err := r.knownCheckpoint(ctx); err != nil {
 			return plan, err
 		}
+	}
+	if err := r.verifyKept(ctx, plan); err != nil {
+		return plan, err
 	}
 	if r.restore != "" {
 		// The moment of use is near: a snapshot that is gone must be known before anything is made.
@@ -200,7 +203,7 @@ func (r *run) look(ctx workflow.Context, facts *Facts) error {
 		}
 	}
 	if intent == nil || r.in.Request.Kind != job.Start {
-		return nil
+		return r.lookAtRest(ctx, facts)
 	}
 	var err error
 	facts.Checkpoint, err = flow.Do(ctx, r.queue, activities.FindSnapshot, activities.FindSnapshotIn{Directory: r.checkpoints(intent.FlinkJobID)}, "the newest checkpoint of the last submission")
@@ -223,9 +226,7 @@ func Decide(f Facts) (Plan, error) {
 	case job.Upgrade, job.Restart, job.Rollback, job.Rescale:
 		err = planUpgrade(f, &plan)
 	case job.Stop:
-		err = mustRun(f)
-		plan.Restore = "savepoint taken by this operation"
-		plan.Steps = []string{"hold", "stop with savepoint", "verify", "commit"}
+		err = planStop(f, &plan)
 	case job.Savepoint:
 		err = mustRun(f)
 		plan.Restore = "savepoint taken by this operation"
@@ -428,10 +429,10 @@ func mustChange(f Facts) error {
 // savepoint is tried, or says withoutSavepoint, allows it. Nobody else is
 // surprised by it.
 func (r *run) acceptedWithoutSavepoint(plan Plan) error {
-	if !plan.NoSavepoint || r.only != nil || r.in.Request.PlanDigest != "" || r.in.Request.WithoutSavepoint {
+	if !plan.NoSavepoint || r.only != nil || r.in.Request.PlanDigest != "" || r.in.Request.WithoutSavepoint || r.in.Request.Stateless {
 		return nil
 	}
-	return failure.New(failure.Refused, "the job restarts or has failed: no savepoint would succeed, and nobody has allowed to go on from its newest checkpoint").
+	return failure.New(failure.Refused, "the job doesn't run: no savepoint would succeed, and nobody has allowed to do with its newest checkpoint").
 		WithNext("look at the plan and accept it (sluice plan, then --plan-digest %s), or say --without-savepoint", plan.Digest)
 }
 
@@ -452,9 +453,12 @@ func mustRun(f Facts) error {
 		return nil
 	case intent.Outcome.Over():
 		return failure.New(failure.Refused, "the job doesn't run: its last submission ended %s", intent.Outcome).WithNext("sluice op start")
+	case f.Agent.JobState == "":
+		return failure.New(failure.Refused, "the JobManager doesn't know the job any more: it was lost with the one before").
+			WithNext("sluice op start %s proves that nothing of it runs, and goes on from its newest checkpoint", f.Target.Identity.Name)
 	}
 	return failure.New(failure.Refused, "Flink says %q of the job, not RUNNING: no savepoint would succeed", f.Agent.JobState).
-		WithNext("wait until it runs, then try again; a job that crash-loops is upgraded from its newest checkpoint")
+		WithNext("wait until it runs, then try again; a job that crash-loops is upgraded from its newest checkpoint, or stopped with it (sluice op stop %s --without-savepoint)", f.Target.Identity.Name)
 }
 
 func from(f Facts) *Side {
@@ -493,7 +497,7 @@ func changes(old *job.Spec, new job.Spec) []Change {
 }
 
 func digest(p Plan) string {
-	p.Digest, p.Unchecked, p.Vertices, p.State = "", "", nil, nil
+	p.Digest, p.Keeps, p.Unchecked, p.Vertices, p.State = "", "", "", nil, nil // a job goes on making checkpoints
 	p.Predicted, p.Quota = nil, nil // they change by themselves
 	data, err := json.Marshal(p)
 	if err != nil { // only plain data

@@ -57,7 +57,11 @@ func TestDecideRefuses(t *testing.T) {
 		"start of a job whose last submission may live": {runningFacts(start), failure.Refused},
 		"start of a job that had state, snapshot gone":  {stoppedFacts(start, lease.Finished), failure.Refused},
 		"upgrade of a stopped job":                      {stoppedFacts(job.Request{Kind: job.Upgrade}, lease.Finished), failure.Refused},
-		"stop of a stopped job":                         {stoppedFacts(job.Request{Kind: job.Stop}, lease.Finished), failure.Refused},
+		"stop of a stopped job": {func() upgrade.Facts {
+			f := stoppedFacts(job.Request{Kind: job.Stop}, lease.Finished)
+			f.Lease.State.Generations[0].Standing = lease.Retired
+			return f
+		}(), failure.Refused},
 		"savepoint of a job that another submission runs": {func() upgrade.Facts {
 			f := runningFacts(job.Request{Kind: job.Savepoint})
 			f.Agent.FlinkJobID = "F4"

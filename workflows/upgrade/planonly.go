@@ -57,7 +57,7 @@ func (r *run) notHeld() error {
 	}
 	holder := r.state.Hold.Operation
 	return failure.New(failure.Busy, "operation %s holds the job's Lease: a plan would be stale when it ends", holder).
-		With("operation", holder).WithNext("wait for it (sluice op watch %s), then plan again; if its run was ended from outside, only the next operation can take the hold over", holder)
+		With("operation", holder).WithNext("wait for it (sluice op watch %s), then plan again; when it waits for a decision, decide, or start in its place (--supersede %s), which takes no plan; if its run was ended from outside, only the next operation can take the hold over", holder, holder)
 }
 
 // stale refuses a plan that is not the one that was seen.

@@ -138,14 +138,7 @@ func (r *run) execute(ctx workflow.Context) error {
 	case job.Savepoint:
 		return r.savepoint(ctx)
 	case job.Stop:
-		if err := r.hold(ctx); err != nil {
-			return err
-		}
-		ctx, err := r.pointOfNoReturn(ctx)
-		if err != nil {
-			return err
-		}
-		return r.stopForGood(ctx)
+		return r.rest(ctx)
 	case job.Start, job.Upgrade, job.Restart, job.Rollback, job.Rescale:
 		if r.progress.Plan.Strategy == job.InPlace {
 			return r.inPlace(ctx)

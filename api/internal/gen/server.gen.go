@@ -273,16 +273,16 @@ type OperationRequest struct {
 	// SoakSeconds How long the new submission is watched before the commit; 0 to 3600, default 30
 	SoakSeconds *int `json:"soakSeconds,omitempty"`
 
-	// Stateless Start without a snapshot; role admin
+	// Stateless Start without a snapshot; stop (a cancel) whether or not a snapshot is left; role admin
 	Stateless bool `json:"stateless,omitempty,omitzero"`
 
 	// Strategy warm (default), cold or in-place (default of a rescale where it is possible)
 	Strategy string `json:"strategy,omitempty,omitzero"`
 
-	// Supersede Start: a waiting operation of the job, which brings the job to rest and lets this one take its place
+	// Supersede Start: a waiting operation of the job, which brings the job to rest and lets this one take its place, once this one's plan was found good; not with planDigest
 	Supersede string `json:"supersede,omitempty,omitzero"`
 
-	// WithoutSavepoint Upgrade: go on from the newest checkpoint when no savepoint can be taken, also of a job that crash-loops
+	// WithoutSavepoint Upgrade: go on from the newest checkpoint when no savepoint can be taken, also of a job that crash-loops. Stop: cancel the job then and keep its newest checkpoint; refused where there is none
 	WithoutSavepoint bool `json:"withoutSavepoint,omitempty,omitzero"`
 }
 
@@ -309,9 +309,12 @@ type Plan struct {
 	Delta   Delta    `json:"delta"`
 	Digest  string   `json:"digest"`
 	From    Side     `json:"from,omitempty,omitzero"`
-	Kind    string   `json:"kind"`
 
-	// NoSavepoint None is tried: the job isn't RUNNING
+	// Keeps Of a stop that may take no savepoint: the snapshot that would be left if the job ended now; not in the digest
+	Keeps string `json:"keeps,omitempty,omitzero"`
+	Kind  string `json:"kind"`
+
+	// NoSavepoint None is tried: the job isn't RUNNING, or a stop is stateless
 	NoSavepoint bool `json:"noSavepoint,omitempty,omitzero"`
 
 	// Predicted What the operation will probably take: medians of the job's last committed operations, at most ten. Not part of the plan's digest
@@ -381,16 +384,16 @@ type PlanRequest struct {
 	SoakSeconds *int  `json:"soakSeconds,omitempty"`
 	Spec        *Spec `json:"spec,omitempty"`
 
-	// Stateless Start without a snapshot; role admin
+	// Stateless Start without a snapshot; stop (a cancel) whether or not a snapshot is left; role admin
 	Stateless bool `json:"stateless,omitempty,omitzero"`
 
 	// Strategy warm (default), cold or in-place (default of a rescale where it is possible)
 	Strategy string `json:"strategy,omitempty,omitzero"`
 
-	// Supersede Start: a waiting operation of the job, which brings the job to rest and lets this one take its place
+	// Supersede Start: a waiting operation of the job, which brings the job to rest and lets this one take its place, once this one's plan was found good; not with planDigest
 	Supersede string `json:"supersede,omitempty,omitzero"`
 
-	// WithoutSavepoint Upgrade: go on from the newest checkpoint when no savepoint can be taken, also of a job that crash-loops
+	// WithoutSavepoint Upgrade: go on from the newest checkpoint when no savepoint can be taken, also of a job that crash-loops. Stop: cancel the job then and keep its newest checkpoint; refused where there is none
 	WithoutSavepoint bool `json:"withoutSavepoint,omitempty,omitzero"`
 }
 
