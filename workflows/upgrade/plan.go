@@ -127,7 +127,7 @@ func (r *run) gather(ctx workflow.Context) (Facts, error) {
 		return facts, err
 	}
 	if r.after != nil {
-		r.after.foresee(&facts)
+		r.after.presume(&facts)
 	}
 	r.state, r.exists = facts.Lease.State, facts.Lease.Exists
 	r.old = r.state.ActiveGeneration()
@@ -498,7 +498,7 @@ func changes(old *job.Spec, new job.Spec) []Change {
 
 func digest(p Plan) string {
 	p.Digest, p.Keeps, p.Unchecked, p.Vertices, p.State = "", "", "", nil, nil // a job goes on making checkpoints
-	p.Predicted, p.Quota = nil, nil // they change by themselves
+	p.Predicted, p.Quota = nil, nil                                            // they change by themselves
 	data, err := json.Marshal(p)
 	if err != nil { // only plain data
 		panic(err)

@@ -58,9 +58,9 @@ func (r *run) mayFollow(ctx workflow.Context, in Input) error {
 	return r.mayDecide(OptionSupersede) // another decision may have come meanwhile
 }
 
-// foresee puts in place of what is so while the operation waits what will be so
+// presume puts in place of what is so while the operation waits what will be so
 // when it has given up: the successor is planned from that.
-func (r *run) foresee(f *Facts) {
+func (r *run) presume(f *Facts) {
 	f.Lease.State = atRest(f.Lease.State)
 	f.Target.Current.Epoch = max(f.Target.Current.Epoch, r.checkpointed) // as commitGivenUp does
 	if r.entry != nil {

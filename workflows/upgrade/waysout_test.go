@@ -89,10 +89,10 @@ func TestAStopThatCantEndIsSuperseded(t *testing.T) {
 	w.stops = []answer[agentapi.StopOut]{{out: agentapi.StopOut{Savepoint: savepoint, JobState: "RUNNING"}}}
 	next := upgrade.Input{Operation: "NEXT", Job: w.facts.Target.Identity.Ref, UID: "U", Request: job.Request{Kind: job.Start}}
 	w.env.OnUpsertMemo(anything).Return(nil)
-	var taken bool
-	w.env.RegisterDelayedCallback(func() { w.send(upgrade.UpdateSupersede, &taken, next) }, time.Hour)
+	answered := errors.New("never answered")
+	w.env.RegisterDelayedCallback(func() { w.supersede(next, &answered) }, time.Hour)
 	w.run()
-	require.True(t, taken)
+	require.NoError(t, answered)
 	var again *workflow.ContinueAsNewError
 	require.True(t, errors.As(w.env.GetWorkflowError(), &again))
 	w.atRest(t)
