@@ -9,12 +9,14 @@ var (
 	// InspectJobDirectory says whether any snapshot's file lies below the job's
 	// directory: "provably empty" needs an answer, not an error.
 	InspectJobDirectory = Def[JobDirectoryIn, JobDirectoryOut]{"hdfs.InspectJobDirectory", Quick}
-	// VerifySnapshot reads _metadata: closed, not empty, right header.
-	// failure.NotFound when it is proven absent, failure.Incompatible when broken.
+	// VerifySnapshot proves a snapshot whole: _metadata closed and readable, every
+	// file that it names there and no shorter than its state. failure.NotFound when
+	// it is proven absent, failure.Incompatible when broken: it names the file.
 	VerifySnapshot = Def[VerifySnapshotIn, VerifySnapshotOut]{"hdfs.VerifySnapshot", Quick}
 	// FindSnapshot looks into a directory (one savepoint try's own, or one
 	// submission's checkpoints) for its newest complete snapshot by checkpoint id:
-	// the truth is HDFS, not the ledger.
+	// the truth is HDFS, not the ledger. It reads heads only: what is chosen is
+	// verified, and none older takes the place of one that turns out damaged.
 	FindSnapshot = Def[FindSnapshotIn, FindSnapshotOut]{"hdfs.FindSnapshot", Quick}
 	// ReadState lists the operators of the newest complete snapshot.
 	// failure.Incompatible when its _metadata can't be read.

@@ -66,7 +66,7 @@ func (a *Activities) InspectJobDirectory(ctx context.Context, in activities.JobD
 	return activities.JobDirectoryOut{Empty: err == nil && found == "", Example: found}, err
 }
 
-// VerifySnapshot reads a snapshot's _metadata.
+// VerifySnapshot reads a snapshot's _metadata and looks for the files that it names.
 func (a *Activities) VerifySnapshot(ctx context.Context, in activities.VerifySnapshotIn) (activities.VerifySnapshotOut, error) {
 	found, err := a.client.VerifyMetadata(ctx, in.Path)
 	return activities.VerifySnapshotOut{MetadataBytes: found.Bytes, Version: found.Version, CheckpointID: found.CheckpointID}, err

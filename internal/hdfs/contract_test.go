@@ -252,7 +252,7 @@ func TestVerifyMetadata(t *testing.T) {
 	require.NoError(t, client.MakeJobDirectories(ctx, uid))
 	flink := raw(t, "flink")
 	try := job.SavepointDirectory(uid, "01OP", "stop", 1)
-	complete := append(header(7), make([]byte, 100)...)
+	complete := append(append(header(7), make([]byte, 8)...), 0xac, 0xed) // no master states, no operators, then Java
 
 	_, err := client.VerifyMetadata(ctx, try+"/savepoint-1")
 	require.Equal(t, failure.NotFound, failure.CodeOf(err))

@@ -92,7 +92,7 @@ func (c *Client) inspect(ctx context.Context, directory string) (Foreign, error)
 	}
 	var parsed snapshot.Snapshot
 	var files []snapshot.File
-	if err := c.parse(ctx, name, func(from io.Reader) (err error) {
+	if _, err := c.parse(ctx, name, func(from io.Reader) (err error) {
 		parsed, files, err = snapshot.Files(from)
 		return err
 	}); err != nil {

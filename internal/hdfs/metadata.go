@@ -42,10 +42,36 @@ func (c *Client) complete(ctx context.Context, location string) (directory, name
 	return directory, name, err
 }
 
-// VerifyMetadata proves that location (hdfs://… or a path) is a snapshot whose
-// _metadata is there, closed, not empty and begins as Flink's does. NotFound:
-// the NameNode says that it isn't there. Incompatible: it is there, but not that.
+// VerifyMetadata proves that location (hdfs://… or a path) is a snapshot: its
+// _metadata is there, closed and as Flink writes it, and every file that it names
+// is there and no shorter than the state in it. NotFound: the NameNode says that
+// the _metadata isn't there. Incompatible: it is there, but the snapshot isn't
+// whole; the error names the file.
 func (c *Client) VerifyMetadata(ctx context.Context, location string) (Metadata, error) {
+	directory, name, err := c.complete(ctx, location)
+	if err != nil {
+		return Metadata{}, err
+	}
+	found := Metadata{Location: authority(location) + directory}
+	var files []snapshot.File
+	if found.Bytes, err = c.parse(ctx, name, func(from io.Reader) error {
+		parsed, all, err := snapshot.Files(from)
+		found.Version, found.CheckpointID, files = parsed.Version, parsed.CheckpointID, all
+		return err
+	}); err != nil {
+		return Metadata{}, err
+	}
+	needed, err := nameFiles(found.Location, files)
+	if err != nil {
+		return Metadata{}, err
+	}
+	return found, needed.prove(directory, func(directory string, names map[string]int64) (map[string]int64, error) {
+		return c.lengths(ctx, directory, names)
+	})
+}
+
+// head reads the beginning of a _metadata that is there and closed.
+func (c *Client) head(ctx context.Context, location string) (Metadata, error) {
 	directory, name, err := c.complete(ctx, location)
 	if err != nil {
 		return Metadata{}, err
@@ -96,7 +122,7 @@ func (c *Client) FindMetadata(ctx context.Context, location string) (Metadata, e
 	}
 	best := Metadata{CheckpointID: -1}
 	for _, candidate := range candidates {
-		found, err := c.VerifyMetadata(ctx, authority(location)+candidate)
+		found, err := c.head(ctx, authority(location)+candidate)
 		switch failure.CodeOf(err) {
 		case "":
 			if found.CheckpointID > best.CheckpointID {

@@ -23,25 +23,27 @@ func (c *Client) ReadSnapshot(ctx context.Context, location string) (snapshot.Sn
 		return snapshot.Snapshot{}, err
 	}
 	var found snapshot.Snapshot
-	err = c.parse(ctx, name, func(from io.Reader) (err error) {
+	_, err = c.parse(ctx, name, func(from io.Reader) (err error) {
 		found, err = snapshot.Parse(from)
 		return err
 	})
 	return found, err
 }
 
-// parse reads a _metadata with one of the package snapshot's readers.
-func (c *Client) parse(ctx context.Context, name string, parse func(io.Reader) error) error {
+// parse reads a _metadata with one of the package snapshot's readers and gives its
+// length.
+func (c *Client) parse(ctx context.Context, name string, parse func(io.Reader) error) (size int64, err error) {
 	var format *snapshot.FormatError
-	err := c.read(ctx, name, func(h *colinmarc.Client) error {
+	err = c.read(ctx, name, func(h *colinmarc.Client) error {
 		file, err := h.Open(name)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = file.Close() }()
+		size, format = file.Stat().Size(), nil
 		source := &counted{from: io.LimitReader(file, maxMetadata)}
 		err = parse(source)
-		if errors.As(err, &format) && source.err != nil && source.read < min(file.Stat().Size(), maxMetadata) {
+		if errors.As(err, &format) && source.err != nil && source.read < min(size, maxMetadata) {
 			return source.err // not the file ended too early, the connection did
 		} else if format != nil {
 			return nil // an answer, judged below
@@ -49,9 +51,9 @@ func (c *Client) parse(ctx context.Context, name string, parse func(io.Reader) e
 		return err
 	})
 	if err == nil && format != nil {
-		err = failure.New(failure.Incompatible, "%s %v", name, format)
+		err = failure.New(failure.Incompatible, "%s %v", name, format).WithNext(incompleteNextStep)
 	}
-	return err
+	return size, err
 }
 
 // counted knows how far it came.

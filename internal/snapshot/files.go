@@ -12,12 +12,12 @@ type File struct {
 	// incremental ones do, is always named so.
 	Path     string
 	Relative bool
-	Bytes    int64 // of the state in it: no more than its length
+	Bytes    int64 // of the state in it: no more than its length; 0 where others write on
 }
 
 // MaxFiles bounds the files of a snapshot: an operator has one a subtask and
-// state, RocksDB some dozens.
-const MaxFiles = 100_000
+// state, RocksDB some dozens. At some 100 bytes a name it bounds the memory.
+const MaxFiles = 500_000
 
 // Files reads a _metadata as Parse does, with the files that it names. More than
 // MaxFiles are a *FormatError.

@@ -60,6 +60,25 @@ func TestFilesAreBounded(t *testing.T) {
 	_, found, err := snapshot.Files(bytes.NewReader(j.Bytes()))
 	var format *snapshot.FormatError
 	require.ErrorAs(t, err, &format)
-	require.ErrorContains(t, err, "names more than 100000 files")
+	require.ErrorContains(t, err, "names more than 500000 files")
 	require.Len(t, found, snapshot.MaxFiles)
+}
+
+// BenchmarkFiles is what reading the _metadata of 50,000 files costs.
+func BenchmarkFiles(b *testing.B) {
+	const files = 50_000
+	subtask := new(java).put(0, 0, 0)
+	j := head(4, 1).put(idA, 1, 1, byte(0), 1, subtask.Bytes())
+	one := new(java)
+	relative(one)
+	j.put(byte(11), int64(6), "backend", 0, 128, int64(5), byte(0), files)
+	for i := range files {
+		j.put(fmt.Sprint(i), one.Bytes())
+	}
+	content := j.Bytes()
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _, _ = snapshot.Files(bytes.NewReader(content))
+	}
+	b.SetBytes(int64(len(content)))
 }

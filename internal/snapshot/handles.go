@@ -193,7 +193,7 @@ func (r *reader) stream(depth int) (int64, bool) {
 		r.skip(8) // where it begins in a file that others share
 		size = r.long()
 		r.skip(4)
-		r.refers(false, r.path(), size)
+		r.refers(false, r.path(), 0) // it may still be open, and longer than a listing says
 		r.skipText()
 	case emptySegment:
 	default:
