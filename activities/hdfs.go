@@ -14,7 +14,8 @@ var (
 	// it is proven absent, failure.Incompatible when broken: it names the file.
 	VerifySnapshot = Def[VerifySnapshotIn, VerifySnapshotOut]{"hdfs.VerifySnapshot", Quick}
 	// FindSnapshot looks into a directory (one savepoint try's own, or one
-	// submission's checkpoints) for its newest complete snapshot by checkpoint id:
+	// submission's checkpoints) for its newest complete snapshot by checkpoint id,
+	// and, where asked, for the savepoints that some submissions made:
 	// the truth is HDFS, not the ledger. It reads heads only: what is chosen is
 	// verified, and none older takes the place of one that turns out damaged.
 	FindSnapshot = Def[FindSnapshotIn, FindSnapshotOut]{"hdfs.FindSnapshot", Quick}
@@ -63,11 +64,25 @@ type VerifySnapshotOut struct {
 // FindSnapshotIn is a directory, hdfs://…
 type FindSnapshotIn struct {
 	Directory string `json:"directory"`
+	// Savepoints is the directory of all of a job's savepoints; "": they aren't
+	// looked for.
+	Savepoints string `json:"savepoints,omitempty"`
+	// MadeBy are the Flink ids of the submissions whose savepoints are looked for,
+	// those first that matter most.
+	MadeBy []string `json:"madeBy,omitempty"`
 }
 
 // FindSnapshotOut is the newest complete snapshot below it; Path is "" when
 // there is provably none.
 type FindSnapshotOut struct {
+	Path         string `json:"path"`
+	CheckpointID int64  `json:"checkpointId"`
+	// Savepoints in the order of MadeBy, the newest first, 100 at most.
+	Savepoints []FoundSnapshot `json:"savepoints,omitempty"`
+}
+
+// FoundSnapshot is a complete snapshot on HDFS.
+type FoundSnapshot struct {
 	Path         string `json:"path"`
 	CheckpointID int64  `json:"checkpointId"`
 }

@@ -8,6 +8,7 @@ import (
 	"sluice/activities"
 	"sluice/internal/failure"
 	"sluice/internal/hdfs"
+	"sluice/internal/job"
 )
 
 // Activities of one site.
@@ -72,15 +73,31 @@ func (a *Activities) VerifySnapshot(ctx context.Context, in activities.VerifySna
 	return activities.VerifySnapshotOut{MetadataBytes: found.Bytes, Version: found.Version, CheckpointID: found.CheckpointID}, err
 }
 
+// maxSavepoints bounds a payload.
+const maxSavepoints = 100
+
 // FindSnapshot gives the newest complete snapshot in a directory, in the
 // spelling (hdfs://host:port) of the directory asked for.
 func (a *Activities) FindSnapshot(ctx context.Context, in activities.FindSnapshotIn) (activities.FindSnapshotOut, error) {
+	var out activities.FindSnapshotOut
 	found, err := a.client.FindMetadata(ctx, in.Directory)
-	if failure.CodeOf(err) == failure.NotFound {
-		return activities.FindSnapshotOut{}, nil
+	switch failure.CodeOf(err) {
+	case "":
+		out.Path, out.CheckpointID = found.Location, found.CheckpointID
+	case failure.NotFound:
+	default:
+		return out, err
 	}
-	if err != nil {
-		return activities.FindSnapshotOut{}, err
+	if in.Savepoints == "" {
+		return out, nil
 	}
-	return activities.FindSnapshotOut{Path: found.Location, CheckpointID: found.CheckpointID}, nil
+	made := make([]string, len(in.MadeBy))
+	for i, id := range in.MadeBy {
+		made[i] = job.MadeBy(id)
+	}
+	savepoints, err := a.client.FindSavepoints(ctx, in.Savepoints, made, maxSavepoints)
+	for _, s := range savepoints {
+		out.Savepoints = append(out.Savepoints, activities.FoundSnapshot{Path: s.Location, CheckpointID: s.CheckpointID})
+	}
+	return out, err
 }

@@ -1,10 +1,13 @@
 package hdfs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"path"
+	"slices"
+	"strings"
 
 	colinmarc "github.com/colinmarc/hdfs/v2"
 
@@ -137,4 +140,48 @@ func (c *Client) FindMetadata(ctx context.Context, location string) (Metadata, e
 		return Metadata{}, failure.New(failure.NotFound, "no complete savepoint lies below %s", directory)
 	}
 	return best, nil
+}
+
+// FindSavepoints finds the complete savepoints below location, the directory of all
+// tries, whose own directories begin with one of made (job.MadeBy): what was made
+// by one submission, whoever remembers it. In the order of made, the newest by
+// checkpoint id first; of more than limit the rest is left out.
+func (c *Client) FindSavepoints(ctx context.Context, location string, made []string, limit int) ([]Metadata, error) {
+	root, err := Path(location)
+	if err != nil {
+		return nil, err
+	}
+	found := make([][]Metadata, len(made))
+	tries, err := c.list(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	for _, try := range tries {
+		if !try.IsDir() {
+			continue
+		}
+		entries, err := c.list(ctx, path.Join(root, try.Name()))
+		if err != nil {
+			return nil, err
+		}
+		for _, entry := range entries {
+			i := slices.IndexFunc(made, func(begin string) bool { return strings.HasPrefix(entry.Name(), begin) })
+			if i < 0 || !entry.IsDir() {
+				continue
+			}
+			one, err := c.head(ctx, authority(location)+path.Join(root, try.Name(), entry.Name()))
+			switch failure.CodeOf(err) {
+			case "":
+				found[i] = append(found[i], one)
+			case failure.NotFound, failure.Incompatible: // never finished
+			default:
+				return nil, err
+			}
+		}
+	}
+	for _, of := range found {
+		slices.SortFunc(of, func(a, b Metadata) int { return cmp.Compare(b.CheckpointID, a.CheckpointID) })
+	}
+	all := slices.Concat(found...)
+	return all[:min(limit, len(all))], nil
 }

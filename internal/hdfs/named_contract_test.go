@@ -73,3 +73,37 @@ func TestLengthsOfAFullDirectory(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, none)
 }
+
+func TestSavepointsAreFoundByWhoMadeThem(t *testing.T) {
+	ctx, client, flink, uid := t.Context(), connect(t), raw(t, "flink"), newUID(t)
+	require.NoError(t, client.MakeJobDirectories(ctx, uid))
+	root := job.SavepointsDirectory(uid)
+	save := func(name string, id int64, whole bool) string {
+		directory := path.Join(root, name)
+		require.NoError(t, flink.MkdirAll(directory, 0o775))
+		if whole {
+			lay(t, flink, path.Join(directory, metadataName), header(id))
+		}
+		return "hdfs://" + address(t) + directory
+	}
+	older, newer := save("01A-savepoint-1/savepoint-aaaaaa-1", 3, true), save("01B-stop-1/savepoint-aaaaaa-2", 9, true)
+	other := save("01C-stop-1/savepoint-bbbbbb-1", 20, true)
+	save("01D-stop-1/savepoint-aaaaaa-3", 30, false)
+	save("01E-stop-1/savepoint-cccccc-1", 40, true)
+	save("01F-foreign-1", 50, true)
+	made := []string{"savepoint-aaaaaa-", "savepoint-bbbbbb-"}
+	found, err := client.FindSavepoints(ctx, "hdfs://"+address(t)+root, made, 10)
+	require.NoError(t, err)
+	names := make([]string, len(found))
+	for i, f := range found {
+		names[i] = f.Location
+	}
+	require.Equal(t, []string{newer, older, other}, names)
+	found, err = client.FindSavepoints(ctx, root, made, 1)
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	require.EqualValues(t, 9, found[0].CheckpointID)
+	found, err = client.FindSavepoints(ctx, job.SavepointsDirectory(newUID(t)), made, 10)
+	require.NoError(t, err)
+	require.Empty(t, found, "a job without the directory")
+}

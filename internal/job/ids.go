@@ -73,6 +73,18 @@ func PrimerDirectory(uid string, generation int) string {
 	return path.Join(PrimersDirectory(uid), "g"+strconv.Itoa(generation))
 }
 
+// MadeBy is the name, or its beginning, that Flink gives to the directory of a
+// savepoint that a job of this id made: with the id's first digits
+// (AbstractFsCheckpointStorageAccess.initializeLocationForSavepoint).
+func MadeBy(flinkJobID string) string { return "savepoint-" + flinkJobID[:6] + "-" }
+
+// ParseCheckpoint takes the address of a checkpoint, …/<Flink job id>/chk-<id>.
+func ParseCheckpoint(address string) (flinkJobID string, checkpointID int64, ok bool) {
+	number, ok := strings.CutPrefix(path.Base(address), "chk-")
+	checkpointID, err := strconv.ParseInt(number, 10, 64)
+	return path.Base(path.Dir(address)), checkpointID, ok && err == nil && checkpointID >= 0
+}
+
 var sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // ParseDigest takes "sha256:<64 hex>" and returns the hex part.

@@ -40,3 +40,15 @@ func TestParseDigest(t *testing.T) {
 		require.Error(t, err, bad)
 	}
 }
+
+func TestNamesOfSnapshotsTellWhoMadeThem(t *testing.T) {
+	require.Equal(t, "savepoint-e2c142-", job.MadeBy(job.FlinkJobID("01M83VRR83FPMEVGF86E4QC70E", 1)), "as Flink named a real one")
+	maker, id, ok := job.ParseCheckpoint("hdfs://nn:8020/sluice/jobs/U/checkpoints/f00/chk-12")
+	require.True(t, ok)
+	require.Equal(t, "f00", maker)
+	require.EqualValues(t, 12, id)
+	for _, other := range []string{"", "chk-", "/x/chk-1a", "/x/savepoint-f00-1", "/x/chk--"} {
+		_, _, ok := job.ParseCheckpoint(other)
+		require.False(t, ok, other)
+	}
+}

@@ -56,7 +56,19 @@ type State struct {
 	// arrives late can't place the hold again, and the release is a write even
 	// where no hold was seen, so that such a write loses its race.
 	Released string `json:"released,omitempty"`
+	// Origins are the submissions before the intent, back to the last one without
+	// state, oldest first: where each came from. Only the newest few are kept.
+	Origins []Origin `json:"origins,omitempty"`
 }
+
+// Origin is from what an earlier submission was started.
+type Origin struct {
+	Epoch       int64  `json:"epoch"`
+	RestorePath string `json:"restorePath"` // "": without state
+}
+
+// maxOrigins keeps the Lease small: how far back a lineage is known.
+const maxOrigins = 20
 
 // Generation is one cluster made for the job. Retired ones are kept only while
 // they matter (the newest few), so the Lease stays small.
@@ -324,11 +336,36 @@ func (s State) Intend(in Intent) (State, error) {
 		return s, failure.New(failure.Unproven, "submission %d is %s: its end isn't on the Lease", s.Intent.Epoch, s.Intent.Outcome)
 	}
 	s = s.clone()
+	s.Origins = s.originsOf(in)
 	in.Outcome = Open
 	s.Intent = &in
 	s.Epoch = in.Epoch
 	s.Ended = nil
 	return s, nil
+}
+
+// originsOf are the origins once in is the intent: nobody looks behind a
+// submission without state.
+func (s State) originsOf(in Intent) []Origin {
+	if s.Intent == nil || in.RestorePath == "" {
+		return nil
+	}
+	all := slices.Concat(s.Origins, []Origin{{s.Intent.Epoch, s.Intent.RestorePath}})
+	return all[max(0, len(all)-maxOrigins):]
+}
+
+// Origin is what the submission of an epoch was started from, "" for one without
+// state; known is false where the Lease doesn't say.
+func (s State) Origin(epoch int64) (restorePath string, known bool) {
+	if s.Intent != nil && s.Intent.Epoch == epoch {
+		return s.Intent.RestorePath, true
+	}
+	for _, o := range s.Origins {
+		if o.Epoch == epoch {
+			return o.RestorePath, true
+		}
+	}
+	return "", false
 }
 
 // Close notes that the submission of an epoch isn't wanted any more. It is noted
@@ -432,6 +469,7 @@ func heldBy(operation string) error {
 
 func (s State) clone() State {
 	s.Generations = slices.Clone(s.Generations)
+	s.Origins = slices.Clone(s.Origins)
 	if s.Intent != nil {
 		intent := *s.Intent
 		s.Intent = &intent

@@ -1,6 +1,7 @@
 package lease_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -197,4 +198,37 @@ func TestDecisionsDoNotReachBack(t *testing.T) {
 	_, _ = s.Acknowledged("A", "pod")
 	_, _ = s.Retire(1)
 	require.Equal(t, held(lease.Finished), s)
+}
+
+// How a lineage goes back beyond the last submission.
+func TestOriginsGoBackToTheLastStartWithoutState(t *testing.T) {
+	s := lease.State{JobUID: "U", Generations: []lease.Generation{{Number: 1, Standing: lease.Active}}, Hold: &lease.Hold{Operation: "A"}}
+	submit := func(from string) {
+		t.Helper()
+		var err error
+		s, err = s.Intend(lease.Intent{Epoch: s.Epoch + 1, Generation: 1, Operation: "A", FlinkJobID: fmt.Sprint("F", s.Epoch+1), RestorePath: from})
+		require.NoError(t, err)
+		s.Intent.Outcome = lease.Canceled
+	}
+	submit("")
+	submit("s1")
+	submit("s2")
+	require.Equal(t, []lease.Origin{{Epoch: 1}, {Epoch: 2, RestorePath: "s1"}}, s.Origins)
+	for epoch, want := range map[int64]string{1: "", 2: "s1", 3: "s2"} {
+		from, known := s.Origin(epoch)
+		require.True(t, known)
+		require.Equal(t, want, from)
+	}
+	_, known := s.Origin(4)
+	require.False(t, known)
+
+	before := s
+	for range 30 {
+		submit("s")
+	}
+	require.Len(t, s.Origins, 20)
+	require.EqualValues(t, 32, s.Origins[19].Epoch, "the newest")
+	require.Len(t, before.Origins, 2, "a decision doesn't reach back")
+	submit("")
+	require.Empty(t, s.Origins)
 }

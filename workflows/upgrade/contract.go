@@ -2,8 +2,8 @@
 // savepoint are the same flow with other first or last steps (DESIGN §4).
 //
 // contract.go is what callers see; workflow.go the order of the steps; plan.go
-// the pure decisions; planonly.go the flow that does nothing but plan;
-// prepare.go, stop.go, submit.go and finish.go the steps, room.go and unchecked.go
+// the pure decisions, lineage.go those of what a start goes on from; planonly.go
+// the flow that does nothing but plan; prepare.go, stop.go, submit.go and finish.go the steps, room.go and unchecked.go
 // what becomes of them without room; ask.go the wait for a person;
 // incident.go what befalls the job meanwhile; story.go what people read.
 package upgrade

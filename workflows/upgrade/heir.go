@@ -104,7 +104,7 @@ func (r *run) enterLeft(ctx workflow.Context) error {
 		return nil
 	}
 	if _, err := flow.Do(ctx, r.queue, activities.VerifySnapshot, activities.VerifySnapshotIn{Path: r.legacy.Path}, "verify the savepoint that operation "+r.legacy.Operation+" left"); err != nil {
-		return snapshotUnusable(r.legacy.Path, err)
+		return snapshotUnusable(Facts{}, r.legacy.Path, err)
 	}
 	r.enterLedger(ctx, *r.legacy)
 	return r.entered(ctx)

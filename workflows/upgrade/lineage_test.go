@@ -3,6 +3,7 @@ package upgrade_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,6 +12,7 @@ import (
 	"sluice/internal/failure"
 	"sluice/internal/failure/ontemporal"
 	"sluice/internal/job"
+	"sluice/internal/lease"
 	"sluice/workflows/upgrade"
 )
 
@@ -32,4 +34,101 @@ func TestASnapshotThatLostAFileIsNotStartedFrom(t *testing.T) {
 	require.NoError(t, json.Unmarshal(w.finished.Result, &result))
 	require.Equal(t, failure.Refused, result.Failure.Code)
 	require.Contains(t, result.Failure.Message, "/s/op-1")
+	require.Contains(t, result.Failure.Next, "--from-snapshot an older one", "a person may")
+}
+
+// sp is the address of a savepoint as Flink names it.
+func sp(epoch int64, name string) string {
+	return "hdfs://nn/sluice/jobs/U/savepoints/" + name + "-stop-1/" + job.MadeBy(job.FlinkJobID("U", epoch)) + "0a1b2c3d4e5f"
+}
+
+func chk(epoch, id int64) string {
+	return fmt.Sprintf("hdfs://nn/sluice/jobs/U/checkpoints/%s/chk-%d", job.FlinkJobID("U", epoch), id)
+}
+
+// branched is a job that was stopped as submission 7. Submission 4 began without
+// state, 5 went on from its savepoint, 6 from 5's third, was rolled back to that,
+// and 7 went on from there.
+func branched() upgrade.Facts {
+	f := stoppedFacts(job.Request{Kind: job.Start}, lease.Canceled)
+	state := &f.Lease.State
+	state.Epoch = 7
+	state.Intent.Epoch, state.Intent.FlinkJobID, state.Intent.RestorePath = 7, job.FlinkJobID("U", 7), sp(5, "third")
+	state.Origins = []lease.Origin{{Epoch: 4}, {Epoch: 5, RestorePath: sp(4, "first")}, {Epoch: 6, RestorePath: sp(5, "third")}}
+	f.Snapshots = []job.Snapshot{
+		{Epoch: 8, CheckpointID: 99, Path: "a copy", Kind: job.Foreign},
+		{Epoch: 6, CheckpointID: 8, Path: sp(6, "left behind")},
+		{Epoch: 5, CheckpointID: 7, Path: sp(5, "third")},
+		{Epoch: 5, CheckpointID: 4, Path: sp(5, "second")},
+		{Epoch: 4, CheckpointID: 3, Path: sp(4, "first")},
+		{Epoch: 3, CheckpointID: 77, Path: sp(3, "before the start without state")},
+	}
+	return f
+}
+
+func paths(line []job.Snapshot) (all []string) {
+	for _, s := range line {
+		all = append(all, s.Path)
+	}
+	return all
+}
+
+func TestTheLineageGoesBackToTheStartWithoutState(t *testing.T) {
+	back := []string{sp(5, "third"), sp(5, "second"), sp(4, "first")}
+	require.Equal(t, back, paths(upgrade.Lineage(branched())))
+
+	f := branched()
+	f.Snapshots = append(f.Snapshots, job.Snapshot{Epoch: 5, CheckpointID: 9, Path: sp(5, "after the fork")})
+	require.Equal(t, back, paths(upgrade.Lineage(f)), "what 5 made after 7 left it is another branch")
+
+	f = branched()
+	f.Checkpoint = activities.FindSnapshotOut{Path: chk(7, 9), CheckpointID: 9}
+	require.Equal(t, append([]string{chk(7, 9)}, back...), paths(upgrade.Lineage(f)))
+
+	f = branched()
+	f.Lease.State.Intent.RestorePath = chk(5, 6)
+	require.Equal(t, []string{chk(5, 6), sp(5, "second"), sp(4, "first")}, paths(upgrade.Lineage(f)), "a checkpoint is in no ledger")
+
+	f = branched()
+	f.Lease.State.Origins = nil // of an earlier release
+	require.Equal(t, back[:2], paths(upgrade.Lineage(f)), "as far as the Lease remembers")
+
+	f = branched()
+	f.Lease.State.Intent.RestorePath = ""
+	require.Empty(t, upgrade.Lineage(f), "nobody looks behind a start without state")
+	_, err := upgrade.Restore(f)
+	require.Equal(t, failure.Refused, failure.CodeOf(err))
+}
+
+// The record store is of yesterday: HDFS has what was made since.
+func TestSavepointsAreFoundOnHDFS(t *testing.T) {
+	f := branched()
+	f.Snapshots = nil
+	f.Lease.State.Intent.Outcome = lease.Finished
+	found := func(epoch, id int64, name string) activities.FoundSnapshot {
+		return activities.FoundSnapshot{Path: sp(epoch, name), CheckpointID: id}
+	}
+	f.Checkpoint.Savepoints = []activities.FoundSnapshot{
+		found(7, 12, "the stop's"), found(7, 10, "earlier"), found(6, 20, "left behind"), found(5, 7, "third"), found(5, 9, "after the fork"), found(4, 3, "first"),
+		{Path: "hdfs://nn/sluice/jobs/U/savepoints/by-hand-1/savepoint-000000-x", CheckpointID: 90}, {Path: "short", CheckpointID: 91},
+	}
+	require.Equal(t, []string{sp(7, "the stop's"), sp(7, "earlier"), sp(5, "third"), sp(4, "first")}, paths(upgrade.Lineage(f)))
+	path, err := upgrade.Restore(f)
+	require.NoError(t, err)
+	require.Equal(t, sp(7, "the stop's"), path)
+}
+
+func TestAStartLooksForTheSavepointsOfItsLineage(t *testing.T) {
+	w := starting(t)
+	w.state.Origins = []lease.Origin{{Epoch: 3}, {Epoch: 4, RestorePath: sp(3, "x")}}
+	var asked []activities.FindSnapshotIn
+	w.env.OnActivity(activities.FindSnapshot.Name, anything, anything).Return(func(_ context.Context, in activities.FindSnapshotIn) (activities.FindSnapshotOut, error) {
+		asked = append(asked, in)
+		return activities.FindSnapshotOut{Savepoints: []activities.FoundSnapshot{{Path: sp(5, "since yesterday"), CheckpointID: 8}}}, nil
+	})
+	w.run()
+	require.Equal(t, job.Committed, w.finished.Phase)
+	require.Equal(t, job.SavepointsDirectory("U"), asked[0].Savepoints)
+	require.Equal(t, []string{w.facts.Lease.State.Intent.FlinkJobID, job.FlinkJobID("U", 4), job.FlinkJobID("U", 3)}, asked[0].MadeBy)
+	require.Equal(t, sp(5, "since yesterday"), w.submits[0].Command.Submit.RestorePath)
 }

@@ -82,7 +82,7 @@ func (r *run) decide(ctx workflow.Context) (Plan, error) {
 		// The moment of use is near: a snapshot that is gone must be known before anything is made.
 		found, err := flow.Do(ctx, r.queue, activities.VerifySnapshot, activities.VerifySnapshotIn{Path: r.restore}, "verify the snapshot to start from")
 		if err != nil {
-			return plan, snapshotUnusable(r.restore, err)
+			return plan, snapshotUnusable(facts, r.restore, err)
 		}
 		if err := mustReadFormat(r.target.Revision.Spec.Engine, r.restore, found.Version); err != nil {
 			return plan, err
@@ -206,7 +206,7 @@ func (r *run) look(ctx workflow.Context, facts *Facts) error {
 		return r.lookAtRest(ctx, facts)
 	}
 	var err error
-	facts.Checkpoint, err = flow.Do(ctx, r.queue, activities.FindSnapshot, activities.FindSnapshotIn{Directory: r.checkpoints(intent.FlinkJobID)}, "the newest checkpoint of the last submission")
+	facts.Checkpoint, err = flow.Do(ctx, r.queue, activities.FindSnapshot, r.lineageIn(intent), "the newest checkpoint of the last submission, and the savepoints of its lineage")
 	return err
 }
 
@@ -309,66 +309,6 @@ func planRestore(f Facts, plan *Plan) error {
 		plan.Restore = "stateless"
 	}
 	return nil
-}
-
-// Restore is the snapshot from which a stopped job starts: the newest of its
-// lineage (DESIGN §3), or "" where a start without state is right or asked for.
-func Restore(f Facts) (string, error) {
-	if f.Request.Stateless {
-		return "", nil
-	}
-	state := f.Lease.State
-	if state.Ended != nil {
-		return "", failure.New(failure.Refused, "the job ended by itself (%s, epoch %d): from a snapshot it would repeat what it published after it", state.Ended.State, state.Ended.Epoch).
-			WithNext("to run it again from its beginning, say stateless (admins only)")
-	}
-	if lost := state.Intent; lost != nil && hadCheckpoint(f) && f.Checkpoint.Path == "" && f.Left == nil {
-		// Flink removes those of a job that finishes.
-		return "", failure.New(failure.Refused, "submission %d left no checkpoint, though it had made one: it may have finished by itself, and from an older snapshot it would repeat what it published", lost.Epoch).
-			WithNext("look at its output; to run it again from its beginning, say stateless (admins only)").With("checkpoints", job.CheckpointDirectory(f.Target.Identity.UID)+"/"+lost.FlinkJobID)
-	}
-	var best job.Snapshot
-	for _, s := range f.Snapshots {
-		if s.Kind != job.Foreign && s.Epoch == state.Epoch && s.CheckpointID >= best.CheckpointID {
-			best = s
-		}
-	}
-	if f.Checkpoint.Path != "" && f.Checkpoint.CheckpointID > best.CheckpointID {
-		best = job.Snapshot{Epoch: state.Epoch, CheckpointID: f.Checkpoint.CheckpointID, Path: f.Checkpoint.Path}
-	}
-	if f.Left != nil && f.Left.CheckpointID > best.CheckpointID {
-		best = *f.Left
-	}
-	if best.Path != "" {
-		return best.Path, nil
-	}
-	if state.Intent != nil && state.Intent.RestorePath != "" && state.Intent.Outcome != lease.Finished {
-		// It published nothing that a snapshot of its own covers.
-		return state.Intent.RestorePath, nil
-	}
-	if f.Target.EverSnapshot || !f.Directory.Empty {
-		return "", failure.New(failure.Refused, "no usable snapshot is known, but this job had state: a start without it would lose it").
-			WithNext("restore the snapshot on HDFS, or say stateless (admins only) to start empty").With("found", f.Directory.Example)
-	}
-	return "", nil
-}
-
-// hadCheckpoint says whether the last submission, whose end as FINISHED nobody saw,
-// had made a checkpoint: it was committed; or a dead operation may have seen one,
-// and its end in Flink nobody saw at all.
-func hadCheckpoint(f Facts) bool {
-	last := f.Lease.State.Intent
-	return last.Outcome != lease.Finished && last.Epoch == f.Target.Current.Epoch ||
-		last.Outcome == lease.Closed && f.Lease.State.Uncommitted()
-}
-
-func snapshotUnusable(path string, err error) error {
-	f := failure.Of(err)
-	if f.Retryable() || f.Code == failure.Canceled {
-		return f
-	}
-	return failure.New(failure.Refused, "the snapshot to start from is not usable: %s", f.Message).
-		With("snapshot", path).WithNext("restore it on HDFS, or say stateless (admins only) to start empty")
 }
 
 func planUpgrade(f Facts, plan *Plan) error {
