@@ -61,7 +61,7 @@ func adminsOnly(wish job.Request, is role) error {
 	}{
 		{"stateless", "the job's state would be left behind", wish.Stateless},
 		{"allowStateLoss", "state of the job would be left behind", wish.AllowStateLoss},
-		{"fromSnapshot", "state that isn't the job's would become its own", wish.FromSnapshot != ""},
+		{"fromSnapshot", "the job would go on from other state than its newest", wish.FromSnapshot != ""},
 	} {
 		if word.said && is < admin {
 			return failure.New(failure.Forbidden, "%s needs the role admin: %s", word.name, word.why).WithNext("leave %s out, or ask an admin", word.name)

@@ -124,7 +124,7 @@ func (a *app) startCommand(kind job.Kind, short string) *cobra.Command {
 	if kind == job.Start {
 		flags.StringVar(&w.request.Supersede, "supersede", "", "id of the waiting operation whose place this one takes")
 		flags.BoolVar(&w.request.Stateless, "stateless", false, "start without a snapshot (role admin)")
-		flags.StringVar(&w.request.FromSnapshot, "from-snapshot", "", "start from a copy of this snapshot (hdfs://…), which isn't the job's own (role admin)")
+		flags.StringVar(&w.request.FromSnapshot, "from-snapshot", "", "start from this snapshot (hdfs://…): an older one of the job's own (sluice get snapshots), or a copy of another (role admin)")
 	}
 	return command
 }

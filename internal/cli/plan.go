@@ -76,7 +76,7 @@ func (a *app) planCommand() *cobra.Command {
 	flags.BoolVar(&w.request.AllowCold, "allow-cold", false, "of an upgrade: cold when the new TaskManagers don't fit beside those that run")
 	flags.BoolVar(&w.request.AllowUnchecked, "allow-unchecked", false, "of a cold upgrade: stop first, check then, when not even the new JobManager fits beside what runs")
 	flags.BoolVar(&w.request.Stateless, "stateless", false, "of a start: without a snapshot; of a stop: whether or not one is left")
-	flags.StringVar(&w.request.FromSnapshot, "from-snapshot", "", "of a start: from a copy of this snapshot (hdfs://…), which isn't the job's own")
+	flags.StringVar(&w.request.FromSnapshot, "from-snapshot", "", "of a start: from this snapshot (hdfs://…), an older one of the job's own or a copy of another")
 	flags.BoolVar(&w.request.WithoutSavepoint, "without-savepoint", false, "of an upgrade or stop: the newest checkpoint when no savepoint can be taken")
 	flags.BoolVar(&w.request.AllowStateLoss, "allow-state-loss", false, "state may go for which the new job graph has no operator")
 	flags.StringVar(&w.request.Replay, "replay", "", "of an upgrade: ask (default), allow or deny a rollback to publish again what came after the savepoint")

@@ -60,8 +60,9 @@ type Request struct {
 	// job graph has no operator for some state in the snapshot.
 	AllowStateLoss bool   `json:"allowStateLoss,omitempty"`
 	Reason         string `json:"reason,omitempty"` // shown to people, ≤ 200 characters
-	// FromSnapshot is the address of a snapshot that isn't the job's own, from which
-	// a start goes on, leaving what the job has of its own behind.
+	// FromSnapshot is the address of the snapshot from which a start goes on: one of
+	// the job's own, whatever came after it, or one that isn't, of which it takes a
+	// copy, leaving what the job has of its own behind.
 	FromSnapshot string `json:"fromSnapshot,omitempty"`
 
 	// WithoutSavepoint lets an upgrade go on from the newest checkpoint, and a stop

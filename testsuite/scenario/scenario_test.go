@@ -42,6 +42,8 @@ var stories = []struct {
 	{"in-place-one-to-two", "from parallelism 1 to 2 and back: vertices that the program keeps at 1 stay there, though all ran at 1", inPlaceOneToTwo},
 	{"in-place-then-jobmanager-killed", "its JobManager dies in the rescale and after it: the job comes back at the new size", inPlaceKilled},
 	{"start-without-snapshot-refused", "a job that had state never starts empty unless told so", startWithoutSnapshot},
+	{"snapshot-file-gone-refused", "a file of the newest savepoint is gone: the start is refused by its name, and nothing older is taken", snapshotFileGone},
+	{"start-from-an-older-snapshot", "a person goes back to an older savepoint: just what the plan states is published again, and the branch left is never taken by itself", startFromOlder},
 	{"canceled-first-start", "a first start that was canceled behind the primer left no state: the next one starts", canceledFirstStart},
 	{"finished-then-jobmanager-lost", "a bounded job that ended unseen isn't started again from an old snapshot", finishedThenLost},
 	{"rollback-before-first-checkpoint", "the new revision published nothing: the old one goes on from the savepoint, exactly", rollbackExact},

@@ -79,11 +79,11 @@ type Rollback struct {
 }
 
 // Replay is a range of output that is published twice: all that was published
-// after the snapshot From until the new revision's end, its newest being To.
+// after the snapshot From until the end of what is left, its newest being To.
 type Replay struct {
 	From         string `json:"from"`
 	To           string `json:"to"`
-	Epoch        int64  `json:"epoch"`        // the submission whose output is repeated
+	Epoch        int64  `json:"epoch"`        // the submission that made To; all since From is repeated
 	CheckpointID int64  `json:"checkpointId"` // its newest
 }
 
@@ -160,7 +160,8 @@ type Plan struct {
 	Restore      string            `json:"restore,omitempty"`     // path, "savepoint taken by this operation" or "stateless"
 	NoSavepoint  bool              `json:"noSavepoint,omitempty"` // none is tried: the job isn't RUNNING
 	RestorePath  string            `json:"restorePath,omitempty"`
-	Keeps        string            `json:"keeps,omitempty"` // of a stop that may take no savepoint: what would be left if it ended now
+	Keeps        string            `json:"keeps,omitempty"`  // of a stop that may take no savepoint: what would be left if it ended now
+	Replay       *Replay           `json:"replay,omitempty"` // of a start from a chosen snapshot: what is published again
 	Changes      []Change          `json:"changes,omitempty"`
 	Delta        Delta             `json:"delta"`
 	Steps        []string          `json:"steps"`

@@ -16,6 +16,13 @@ import (
 // for the job's state finds it. It is no link in the job's lineage: only the
 // submission whose restore path it is goes on from it.
 
+// copies says whether the operation goes on from a copy. A snapshot in the job's
+// own directory is its own already.
+func (r *run) copies() bool {
+	_, chosen := own(r.target.Identity, r.in.Request.FromSnapshot)
+	return r.in.Request.FromSnapshot != "" && !chosen
+}
+
 // foreignIn names the snapshot asked for and, by the operation's id, its copy.
 func (r *run) foreignIn() activities.ForeignIn {
 	return activities.ForeignIn{

@@ -5,6 +5,7 @@ import (
 	"math"
 	"path"
 	"slices"
+	"strings"
 
 	"sluice/activities"
 	"sluice/internal/failure"
@@ -162,6 +163,32 @@ func hadCheckpoint(f Facts) bool {
 	last := f.Lease.State.Intent
 	return last.Outcome != lease.Finished && last.Epoch == f.Target.Current.Epoch ||
 		last.Outcome == lease.Closed && f.Lease.State.Uncommitted()
+}
+
+// own gives the address of a snapshot in the job's own directories, whoever of its
+// submissions made it: also on a branch that was left.
+func own(identity job.Identity, location string) (string, bool) {
+	name := strings.TrimSuffix(strings.TrimPrefix(location, identity.FS), "/")
+	name = strings.TrimSuffix(name, "/_metadata")
+	for _, root := range []string{job.SavepointsDirectory(identity.UID), job.CheckpointDirectory(identity.UID)} {
+		if strings.HasPrefix(name, root+"/") {
+			return identity.FS + name, true
+		}
+	}
+	return "", false
+}
+
+// planChosen: a person goes back to a snapshot of the job's own. What is left
+// behind is stated; it is verified like any other.
+func planChosen(f Facts, chosen string, plan *Plan) {
+	plan.RestorePath, plan.Restore = chosen, chosen+", chosen by the request"
+	line := Lineage(f)
+	if len(line) == 0 || line[0].Path == chosen {
+		return
+	}
+	newest := line[0]
+	plan.Replay = &Replay{From: chosen, To: newest.Path, Epoch: newest.Epoch, CheckpointID: newest.CheckpointID}
+	plan.Restore += ": what was published after it, up to " + newest.Path + " and behind that, is published again"
 }
 
 // snapshotUnusable is the word on the newest snapshot of the lineage. An older one

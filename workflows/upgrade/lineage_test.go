@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -130,5 +131,74 @@ func TestAStartLooksForTheSavepointsOfItsLineage(t *testing.T) {
 	require.Equal(t, job.Committed, w.finished.Phase)
 	require.Equal(t, job.SavepointsDirectory("U"), asked[0].Savepoints)
 	require.Equal(t, []string{w.facts.Lease.State.Intent.FlinkJobID, job.FlinkJobID("U", 4), job.FlinkJobID("U", 3)}, asked[0].MadeBy)
-	require.Equal(t, sp(5, "since yesterday"), w.submits[0].Command.Submit.RestorePath)
+	require.Equal(t, sp(5, "since yesterday"), w.submit(0).RestorePath)
+}
+
+// An older snapshot of the job's own, where it is: what is left behind is stated.
+func TestAStartGoesOnFromAChosenSnapshotOfItsOwn(t *testing.T) {
+	for name, asked := range map[string]string{
+		"its address": sp(5, "second"), "a path": strings.TrimPrefix(sp(5, "second"), "hdfs://nn"), "its directory": sp(5, "second") + "/", "its _metadata": sp(5, "second") + "/_metadata",
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := choosing(t, asked)
+			w.run()
+			require.Equal(t, job.Committed, w.finished.Phase)
+			require.Equal(t, -1, w.index(activities.InspectForeign.Name))
+			require.Equal(t, -1, w.index(activities.CopyForeign.Name))
+			require.Less(t, w.index(activities.VerifySnapshot.Name), w.index(activities.ReserveGeneration.Name))
+			require.Equal(t, sp(5, "second"), w.submit(0).RestorePath)
+			plan := w.progress(t).Plan
+			require.Equal(t, &upgrade.Replay{From: sp(5, "second"), To: sp(5, "third"), Epoch: 5, CheckpointID: 7}, plan.Replay)
+			require.Contains(t, plan.Restore, "up to "+sp(5, "third")+" and behind that, is published again")
+			require.NotContains(t, plan.Steps, "copy the snapshot")
+		})
+	}
+}
+
+func choosing(t *testing.T, location string) *world {
+	t.Helper()
+	w := newWorld(t, job.Request{Kind: job.Start, FromSnapshot: location})
+	w.facts = branched()
+	w.facts.Request = job.Request{Kind: job.Start, FromSnapshot: location}
+	w.facts.Target.Identity.FS = "hdfs://nn"
+	w.state = w.facts.Lease.State
+	return w
+}
+
+func TestWhatIsOfTheJobsOwnMayBeChosen(t *testing.T) {
+	for name, c := range map[string]struct {
+		location, from string
+		replay         bool
+	}{
+		"a branch that a rollback left": {sp(6, "left behind"), sp(6, "left behind"), true},
+		"a checkpoint":                  {chk(5, 6), chk(5, 6), true},
+		"the newest":                    {sp(5, "third"), sp(5, "third"), false},
+	} {
+		f := choosing(t, c.location).facts
+		plan, err := upgrade.Decide(f)
+		require.NoError(t, err, name)
+		require.Equal(t, c.from, plan.RestorePath, name)
+		require.Equal(t, c.replay, plan.Replay != nil, name)
+	}
+	f := choosing(t, sp(5, "second")).facts
+	f.Lease.State.Ended = &lease.Ended{Epoch: 7, State: "FINISHED"}
+	_, err := upgrade.Decide(f)
+	require.NoError(t, err, "a person may run it again from there")
+}
+
+// Whatever else it is, it goes through the door for what isn't the job's.
+func TestAnothersSnapshotIsNeverTakenForTheJobsOwn(t *testing.T) {
+	for _, location := range []string{
+		"hdfs://nn/sluice/jobs/V/savepoints/x-stop-1/savepoint-1", "hdfs://nn/sluice/jobs/UV/savepoints/x", "hdfs://other/sluice/jobs/U/savepoints/x",
+		"hdfs://nn/sluice/jobs/U/primer/g1/savepoint", "hdfs://nn/sluice/jobs/U/savepoints", "hdfs://nn0/sluice/jobs/U/savepoints/x", "/handed-over/sluice/jobs/U/savepoints/x",
+	} {
+		w := choosing(t, location)
+		on(w, activities.InspectForeign, func(activities.ForeignIn) (activities.ForeignOut, error) {
+			return activities.ForeignOut{}, ontemporal.Error(failure.New(failure.Refused, "may not be taken over"))
+		})
+		w.run()
+		require.Equal(t, job.Failed, w.finished.Phase, location)
+		require.NotEqual(t, -1, w.index(activities.InspectForeign.Name), location)
+		require.Empty(t, w.submits, location)
+	}
 }

@@ -61,7 +61,7 @@ func (r *run) decide(ctx workflow.Context) (Plan, error) {
 		return Plan{}, err
 	}
 	r.progress.Plan = &plan
-	if r.in.Request.FromSnapshot == "" { // else it is the copy's
+	if !r.copies() { // else it is the copy's
 		r.restore = plan.RestorePath
 	}
 	if err := stale(r.in.Request.PlanDigest, plan); err != nil {
@@ -110,7 +110,7 @@ func (r *run) gather(ctx workflow.Context) (Facts, error) {
 			return facts, err
 		}
 	}
-	if r.in.Request.FromSnapshot != "" {
+	if r.copies() {
 		if facts.Foreign, err = r.inspectForeign(ctx); err != nil {
 			return facts, err
 		}
@@ -285,7 +285,7 @@ func planStart(f Facts, plan *Plan) error {
 	plan.Changes = changes(f.Target.CurrentSpec, f.Target.Revision.Spec)
 	plan.Delta = delta(f.Target.Profile)
 	plan.Steps = []string{"reserve a generation", "apply", "prepare", "hold", "move the lease", "submit", "prove", "commit"}
-	if f.Request.FromSnapshot != "" {
+	if f.Foreign.Path != "" {
 		plan.Steps = slices.Insert(plan.Steps, 2, "copy the snapshot")
 	}
 	return nil
@@ -293,9 +293,13 @@ func planStart(f Facts, plan *Plan) error {
 
 // planRestore says from what a start goes on.
 func planRestore(f Facts, plan *Plan) error {
-	if f.Request.FromSnapshot != "" {
+	if f.Foreign.Path != "" {
 		plan.RestorePath, plan.Restore = f.Foreign.Path, foreignStory(f.Foreign)
 		return mustReadFormat(f.Target.Revision.Spec.Engine, f.Foreign.Path, f.Foreign.Version)
+	}
+	if chosen, ok := own(f.Target.Identity, f.Request.FromSnapshot); ok {
+		planChosen(f, chosen, plan)
+		return nil
 	}
 	path, err := Restore(f)
 	if err != nil {

@@ -25,7 +25,7 @@ func (r *run) prepare(ctx workflow.Context) error {
 	if err := r.apply(ctx); err != nil {
 		return err
 	}
-	if r.in.Request.FromSnapshot != "" {
+	if r.copies() {
 		if err := r.copyForeign(ctx); err != nil {
 			return err
 		}

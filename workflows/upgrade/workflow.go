@@ -195,7 +195,7 @@ func (r *run) change(ctx workflow.Context) error {
 
 // startUp submits a job that doesn't run: there is nothing to roll back to.
 func (r *run) startUp(ctx workflow.Context) error {
-	if r.in.Request.FromSnapshot != "" {
+	if r.copies() {
 		if err := r.insist(ctx, func() error { return r.recordForeign(ctx) }); err != nil {
 			return err
 		}

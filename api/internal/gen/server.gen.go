@@ -249,7 +249,7 @@ type OperationRequest struct {
 	// DefaultDecision Taken when the operation has waited defaultAfterMinutes for a person: retry, replay or give-up, where that way is open
 	DefaultDecision string `json:"defaultDecision,omitempty,omitzero"`
 
-	// FromSnapshot Start: the address (hdfs://…) of a snapshot that isn't the job's own, below a directory that the site allows the tenant; it is copied, and what the job has of its own is left behind; role admin
+	// FromSnapshot Start: the address (hdfs://…) of a snapshot to go on from. One in the job's own directory, also older than the newest or of a branch that a rollback left, is used where it is, and what was published after it is published again. Any other lies below a directory that the site allows the tenant; it is copied, and what the job has of its own is left behind. Role admin
 	FromSnapshot string `json:"fromSnapshot,omitempty,omitzero"`
 
 	// Kind start, stop, upgrade, rescale (another profile), savepoint, restart (what is in force, on a new generation) or rollback (an upgrade to an older revision)
@@ -321,9 +321,12 @@ type Plan struct {
 	Predicted Prediction `json:"predicted,omitempty,omitzero"`
 
 	// Quota What the namespace's ResourceQuotas leave beside what runs; empty where there are none. Not part of the digest
-	Quota       []QuotaRoom `json:"quota,omitempty,omitzero"`
-	Restore     string      `json:"restore,omitempty,omitzero"`
-	RestorePath string      `json:"restorePath,omitempty,omitzero"`
+	Quota []QuotaRoom `json:"quota,omitempty,omitzero"`
+
+	// Replay A range of output that is published twice
+	Replay      Replay `json:"replay,omitempty,omitzero"`
+	Restore     string `json:"restore,omitempty,omitzero"`
+	RestorePath string `json:"restorePath,omitempty,omitzero"`
 
 	// State The new job graph's operators against the newest snapshot's; made before the old job is touched
 	State    StateComparison `json:"state,omitempty,omitzero"`
@@ -359,7 +362,7 @@ type PlanRequest struct {
 	// DefaultDecision Taken when the operation has waited defaultAfterMinutes for a person: retry, replay or give-up, where that way is open
 	DefaultDecision string `json:"defaultDecision,omitempty,omitzero"`
 
-	// FromSnapshot Start: the address (hdfs://…) of a snapshot that isn't the job's own, below a directory that the site allows the tenant; it is copied, and what the job has of its own is left behind; role admin
+	// FromSnapshot Start: the address (hdfs://…) of a snapshot to go on from. One in the job's own directory, also older than the newest or of a branch that a rollback left, is used where it is, and what was published after it is published again. Any other lies below a directory that the site allows the tenant; it is copied, and what the job has of its own is left behind. Role admin
 	FromSnapshot string `json:"fromSnapshot,omitempty,omitzero"`
 
 	// Kind start, stop, upgrade, rescale (another profile), savepoint, restart (what is in force, on a new generation) or rollback (an upgrade to an older revision)
@@ -530,7 +533,7 @@ type Replay struct {
 	// CheckpointID Its newest checkpoint
 	CheckpointID int64 `json:"checkpointId"`
 
-	// Epoch The submission whose output is repeated
+	// Epoch The submission that made it
 	Epoch int64 `json:"epoch"`
 
 	// From The snapshot gone back to; all that was published after it is repeated
