@@ -3,6 +3,7 @@ package upgrade_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,6 +88,8 @@ func TestAJobThatIgnoresTheStopIsGivenUp(t *testing.T) {
 func TestAStopThatCantEndIsSuperseded(t *testing.T) {
 	w := newWorld(t, job.Request{Kind: job.Upgrade})
 	w.stops = []answer[agentapi.StopOut]{{out: agentapi.StopOut{Savepoint: savepoint, JobState: "RUNNING"}}}
+	left := savepoint[:strings.LastIndex(savepoint, "/")+1] + job.MadeBy(job.FlinkJobID("U", 5)) + "1"
+	w.facts.Checkpoint.Savepoints = []activities.FoundSnapshot{{Path: left, CheckpointID: 7}}
 	next := upgrade.Input{Operation: "NEXT", Job: w.facts.Target.Identity.Ref, UID: "U", Request: job.Request{Kind: job.Start}}
 	w.env.OnUpsertMemo(anything).Return(nil)
 	answered := errors.New("never answered")
