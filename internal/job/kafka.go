@@ -17,6 +17,14 @@ type Kafka struct {
 	TransactionTimeoutMS int64    `json:"transactionTimeoutMs"` // transaction.timeout.ms of the sinks
 }
 
+// Equal says whether two revisions say the same of Kafka; nil is nothing said.
+func (k *Kafka) Equal(other *Kafka) bool {
+	if k == nil || other == nil {
+		return k == other
+	}
+	return slices.Equal(k.Brokers, other.Brokers) && k.TransactionTimeoutMS == other.TransactionTimeoutMS
+}
+
 // Limits of a revision's Kafka.
 const (
 	MaxBrokers            = 20

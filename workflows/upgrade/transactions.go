@@ -1,7 +1,6 @@
 package upgrade
 
 import (
-	"reflect"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -26,7 +25,7 @@ type Transactions struct {
 // changed, and brought back, while Kafka is away.
 func (r *run) askKafka(ctx workflow.Context) (limits func() (*activities.KafkaLimitsOut, error)) {
 	kafka := r.target.Revision.Spec.Kafka
-	if !r.changes() || kafka == nil || r.in.Request.Kind != job.Start && reflect.DeepEqual(kafka, r.runningSpec().Kafka) {
+	if !r.changes() || kafka == nil || r.in.Request.Kind != job.Start && kafka.Equal(r.runningSpec().Kafka) {
 		return func() (*activities.KafkaLimitsOut, error) { return nil, nil }
 	}
 	asked := flow.Go(ctx, r.queue, activities.KafkaLimits, activities.KafkaLimitsIn{Brokers: kafka.Brokers}, "what do the Kafka brokers allow?")
