@@ -126,9 +126,9 @@ func TestEveryDefIsRegistered(t *testing.T) {
 	(&Activities{}).Register(names)
 	for _, name := range []string{
 		activities.Claim.Name, activities.Resolve.Name, activities.Snapshots.Name, activities.RecordSnapshot.Name,
-		activities.Commit.Name, activities.Finish.Name, activities.ContainerEnds.Name, activities.RecordIncident.Name,
+		activities.Commit.Name, activities.Finish.Name, activities.ContainerEnds.Name, activities.RecordIncident.Name, activities.PastOperations.Name, activities.RecordEnds.Name,
 	} {
 		require.True(t, names[name], name)
 	}
-	require.Len(t, names, 8)
+	require.Len(t, names, 10)
 }
