@@ -28,7 +28,20 @@ func (a *Agent) cancel(ctx context.Context, r *running, in agentapi.CancelIn) (a
 	if err != nil {
 		return agentapi.CancelOut{}, err
 	}
-	return agentapi.CancelOut{JobState: found.State}, a.recordJobEnd(ctx, found.ID, found.State, "")
+	savepoint, err := a.leftByStop(ctx, state.Hold.Stop, found)
+	if err != nil {
+		return agentapi.CancelOut{}, err
+	}
+	return agentapi.CancelOut{JobState: found.State}, a.recordJobEnd(ctx, found.ID, found.State, savepoint)
+}
+
+// leftByStop is the savepoint of a stop that was sent before the cancel. A job that
+// finished by it didn't end by itself: recorded so, no start would go on from it.
+func (a *Agent) leftByStop(ctx context.Context, sent *lease.StopSent, found flink.Job) (string, error) {
+	if found.State != flink.Finished || sent == nil || sent.FlinkJobID != found.ID || sent.Directory == "" {
+		return "", nil
+	}
+	return a.findSavepoint(ctx, sent.Directory)
 }
 
 // awaitCanceled sends the cancel until the job is terminal: a cancel that

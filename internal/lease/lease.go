@@ -252,6 +252,9 @@ func (s State) Stopping(operation string, stop StopSent) (State, error) {
 	if s.Hold.Stop != nil && s.Hold.Stop.FlinkJobID == stop.FlinkJobID && s.Intent.Outcome.Over() {
 		return s, nil // what the first one left stays
 	}
+	if sent := s.Hold.Stop; sent != nil && sent.FlinkJobID == stop.FlinkJobID && stop.TriggerID == "" && sent.TriggerID != "" {
+		return s, nil // a cancel behind a stop: what that one may still leave is looked for where it said
+	}
 	s = s.clone()
 	s.Hold.Stop = &stop
 	return s, nil

@@ -182,6 +182,15 @@ func TestAnActiveGenerationWithALivingSubmissionIsNotRetired(t *testing.T) {
 	require.Zero(t, s.ActiveGeneration())
 }
 
+func TestACancelBehindAStopForgetsNotWhereItsSavepointIs(t *testing.T) {
+	sent := lease.StopSent{FlinkJobID: "F1", TriggerID: "T", Directory: "hdfs://nn/d"}
+	stopping, err := held(lease.Accepted).Stopping("A", sent)
+	require.NoError(t, err)
+	canceling, err := stopping.Stopping("A", lease.StopSent{FlinkJobID: "F1"})
+	require.NoError(t, err)
+	require.Equal(t, sent, *canceling.Hold.Stop)
+}
+
 func TestAStopNamesTheSubmissionOnTheLease(t *testing.T) {
 	_, err := held(lease.Accepted).Stopping("A", lease.StopSent{FlinkJobID: "another"})
 	refusedWith(t, failure.Refused, err)

@@ -39,6 +39,11 @@ func (r *run) insist(ctx workflow.Context, step func() error) error {
 		case decision == OptionRollback:
 			return r.rollback(ctx, err)
 		case decision != OptionRetry:
+			if state := r.leavesState(ctx); state != nil {
+				r.evidence("not given up: " + failure.Of(state).Error())
+				r.kept = true
+				continue
+			}
 			return r.leave(ctx, err)
 		}
 	}
@@ -55,6 +60,31 @@ func (r *run) waysOut() []Option {
 		ways = append(ways, optionRollback)
 	}
 	return append(ways, optionGiveUp, optionSupersede)
+}
+
+// leavesState refuses to end a job of which nothing would be left to start from.
+// What a stop left, or made known, is enough; whatever is over leaves what it left.
+func (r *run) leavesState(ctx workflow.Context) error {
+	read, err := flow.Do(ctx, r.queue, activities.ReadLease, r.leaseIn(), "read the Lease")
+	if err != nil {
+		return err
+	}
+	intent := read.State.Intent
+	if intent == nil || intent.Outcome.Over() || r.saved != "" {
+		return nil
+	}
+	found, err := r.checkpointOf(ctx, intent)
+	if err == nil && found.Path == "" && r.stopsInto != "" {
+		found, err = flow.Do(ctx, r.queue, activities.FindSnapshot, activities.FindSnapshotIn{Directory: r.stopsInto}, "did the stop leave a savepoint?")
+	}
+	if err != nil || found.Path != "" {
+		return err
+	}
+	if _, err := r.left(intent, found); err != nil {
+		return failure.New(failure.Refused, "submission %d may still run, and nothing is left to start it from: its end would be its state's", intent.Epoch).
+			WithNext("let it make a checkpoint, or mend what keeps the step from working; then decide again")
+	}
+	return nil
 }
 
 // leave is giveUp where it isn't known what a stop left: a start must not go
@@ -140,7 +170,7 @@ func (r *run) awaitDecision(ctx workflow.Context, options []Option) error {
 	if chosen == "" || !offers(options, chosen) {
 		return workflow.Await(ctx, decided)
 	}
-	if chosen == OptionRetry && long(ctx) {
+	if (chosen == OptionRetry || r.kept) && long(ctx) {
 		r.evidence("retried by itself too often: from now on a person decides")
 		return workflow.Await(ctx, decided)
 	}

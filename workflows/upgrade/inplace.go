@@ -115,6 +115,7 @@ func (r *run) inPlace(ctx workflow.Context) error {
 	if err != nil {
 		return err
 	}
+	ctx = flow.BoundSilence(ctx)
 	r.epoch, r.restore = r.state.Epoch, r.state.Intent.RestorePath
 	r.side = side{r.old, r.target.Revision, after.Parallelism, false}
 	if err := r.resize(ctx, before, after); err != nil {

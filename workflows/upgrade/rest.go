@@ -112,6 +112,7 @@ func (r *run) rest(ctx workflow.Context) error {
 		return err
 	}
 	ctx, err := r.pointOfNoReturn(ctx)
+	ctx = flow.BoundSilence(ctx)
 	switch {
 	case err != nil:
 		return err
@@ -190,16 +191,22 @@ func (r *run) proveKept(ctx workflow.Context) error {
 // commitRest leaves a job stopped whose submission is over without a savepoint.
 func (r *run) commitRest(ctx workflow.Context) error {
 	r.undo.Forget()
-	if err := r.keep(ctx); err != nil { // a start verifies it anew, and refuses
+	own, err := r.keep(ctx)
+	if err != nil { // a start verifies it anew, and refuses
 		r.evidence("what it leaves can't be used as it is: " + failure.Of(err).Error())
 	}
-	return r.commitStopped(ctx)
+	epoch := r.state.Epoch
+	if !own { // of an epoch that is committed a start expects a checkpoint
+		epoch = max(r.target.Current.Epoch, r.checkpointed)
+	}
+	return r.settle(ctx, r.current("stopped", epoch), r.old)
 }
 
 // keep enters what the submission left into the ledger: a checkpoint of its own that
-// Flink retained. One that finished by itself has none.
-func (r *run) keep(ctx workflow.Context) error {
-	return r.step(ctx, "keep", "HDFS", func() (string, error) {
+// Flink retained. One that finished by itself has none. own: not just what it came from.
+func (r *run) keep(ctx workflow.Context) (own bool, err error) {
+	own = true
+	err = r.step(ctx, "keep", "HDFS", func() (string, error) {
 		intent := r.state.Intent
 		found, err := r.checkpointOf(ctx, intent)
 		if err != nil {
@@ -208,6 +215,7 @@ func (r *run) keep(ctx workflow.Context) error {
 		switch {
 		case found.Path != "":
 		case intent.Outcome != lease.Finished && intent.RestorePath != "" && intent.Epoch != r.target.Current.Epoch:
+			own = false
 			return intent.RestorePath, nil
 		default:
 			return "no checkpoint of its own", nil
@@ -219,4 +227,5 @@ func (r *run) keep(ctx workflow.Context) error {
 		r.enterLedger(ctx, job.Snapshot{Epoch: intent.Epoch, CheckpointID: read.CheckpointID, Path: found.Path, Kind: job.Retained, Operation: r.in.Operation})
 		return found.Path, nil
 	})
+	return own, err
 }

@@ -84,6 +84,22 @@ func TestAJobThatIgnoresTheStopIsGivenUp(t *testing.T) {
 	require.Equal(t, []job.Snapshot{{Epoch: 5, CheckpointID: 7, Path: savepoint, Kind: "savepoint", Operation: "OP"}}, *entered)
 }
 
+// Its end would be its state's: it has neither checkpoint nor savepoint. The step is
+// tried again instead.
+func TestAJobWithNothingToStartFromIsNotGivenUp(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.stops = []answer[agentapi.StopOut]{{err: failure.New(failure.Unproven, "nobody knows")}, {out: agentapi.StopOut{Savepoint: savepoint, JobState: "FINISHED"}}}
+	w.facts.Target.Current.Epoch = 5
+	w.facts.Checkpoint = activities.FindSnapshotOut{}
+	accepted := w.decides(t, upgrade.OptionGiveUp)
+	w.run()
+	require.True(t, *accepted)
+	require.NoError(t, w.env.GetWorkflowError())
+	require.Equal(t, -1, w.index(activities.CancelJob.Name))
+	require.Len(t, w.submits, 1)
+	require.Contains(t, strings.Join(w.progress(t).Evidence, "\n"), "not given up")
+}
+
 // The same ends by an operation that takes its place.
 func TestAStopThatCantEndIsSuperseded(t *testing.T) {
 	w := newWorld(t, job.Request{Kind: job.Upgrade})

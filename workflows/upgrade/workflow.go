@@ -40,6 +40,7 @@ type run struct {
 	targets *agentapi.TargetsOut // of a change in place; nil where its history is older than they are
 
 	checkpointed int64 // epoch whose own first checkpoint was proven
+	kept         bool  // from being given up: nothing would have been left
 	stray        stray // a submission that keeps its checkpoints elsewhere
 	stoppedAt    int64 // ms by the workflow's clock when the stop was sent
 	cancelBefore workflow.CancelFunc
@@ -298,7 +299,8 @@ func (r *run) finish(ctx workflow.Context, err error) (Progress, error) {
 			f = failure.New(failure.Canceled, "canceled by a person before the point of no return: %s", r.why)
 		}
 		// A hold or a cluster that stays behind would block the job for ever.
-		for undoErr := r.undo.Run(ctx); undoErr != nil; undoErr = r.undo.Run(ctx) {
+		undo := flow.BoundSilence(ctx)
+		for undoErr := r.undo.Run(undo); undoErr != nil; undoErr = r.undo.Run(undo) {
 			if _, askErr := r.ask(ctx, undoErr, optionRetry); askErr != nil {
 				break
 			}

@@ -37,7 +37,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
       Root = "$RUN/runc"
 T
   start containerd containerd --config "$RUN/containerd.toml"
-  WAIT_PROCESS=containerd wait_for 30 "containerd's socket" ctr_ version
+  WAIT_PROCESS=containerd wait_for 60 "containerd's socket" ctr_ version
   images_import "$PAUSE_ARCHIVE"
 }
 

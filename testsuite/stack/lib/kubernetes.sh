@@ -10,7 +10,7 @@ etcd_up() {
     --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 \
     --listen-peer-urls http://127.0.0.1:2380 --initial-advertise-peer-urls http://127.0.0.1:2380 \
     --initial-cluster default=http://127.0.0.1:2380
-  WAIT_PROCESS=etcd wait_for 30 "etcd on 127.0.0.1:2379" curl -sf -m 1 http://127.0.0.1:2379/health
+  WAIT_PROCESS=etcd wait_for 90 "etcd on 127.0.0.1:2379" curl -sf -m 1 http://127.0.0.1:2379/health
 }
 
 apiserver_up() {
@@ -144,5 +144,5 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: coredns}
 subjects: [{kind: User, name: coredns, apiGroup: rbac.authorization.k8s.io}]
 Y
   start coredns "$KUBE_BIN/coredns" -conf "$RUN/Corefile"
-  WAIT_PROCESS=coredns wait_for 30 "CoreDNS" curl -sf -m 1 http://127.0.0.1:8054/health
+  WAIT_PROCESS=coredns wait_for 60 "CoreDNS" curl -sf -m 1 http://127.0.0.1:8054/health
 }
