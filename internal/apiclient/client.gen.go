@@ -296,7 +296,7 @@ type OperatorList struct {
 
 // Option defines model for Option.
 type Option struct {
-	// Name retry, replay, give-up, supersede or declare-dead
+	// Name retry, replay, rollback, give-up, supersede or declare-dead
 	Name string `json:"name"`
 
 	// What What it does

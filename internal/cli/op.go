@@ -56,7 +56,7 @@ func (a *app) decideCommand() *cobra.Command {
 			return a.printOperation(answer)
 		},
 	}
-	command.Flags().StringVar(&choice.Option, "option", "", "retry, replay, give-up or declare-dead, as op watch lists them")
+	command.Flags().StringVar(&choice.Option, "option", "", "retry, replay, rollback, give-up or declare-dead, as op watch lists them")
 	command.Flags().StringVar(&choice.Reason, "reason", "", "shown to people, at most 200 characters")
 	_ = command.MarkFlagRequired("option")
 	return command

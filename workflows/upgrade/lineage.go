@@ -135,12 +135,12 @@ func Restore(f Facts) (string, error) {
 	state := f.Lease.State
 	if state.Ended != nil {
 		return "", failure.New(failure.Refused, "the job ended by itself (%s, epoch %d): from a snapshot it would repeat what it published after it", state.Ended.State, state.Ended.Epoch).
-			WithNext("to run it again from its beginning, say stateless (admins only)")
+			WithNext("to run it again from its beginning, say stateless; a snapshot of its own that you choose knowingly: fromSnapshot (both for admins only)")
 	}
 	if lost := state.Intent; lost != nil && hadCheckpoint(f) && f.Checkpoint.Path == "" && f.Left == nil {
 		// Flink removes those of a job that finishes.
 		return "", failure.New(failure.Refused, "submission %d left no checkpoint, though it had made one: it may have finished by itself, and from an older snapshot it would repeat what it published", lost.Epoch).
-			WithNext("look at its output; to run it again from its beginning, say stateless (admins only)").With("checkpoints", job.CheckpointDirectory(f.Target.Identity.UID)+"/"+lost.FlinkJobID)
+			WithNext("look at its output; to run it again from its beginning, say stateless; from a snapshot of its own that you choose knowingly: fromSnapshot (both for admins only)").With("checkpoints", job.CheckpointDirectory(f.Target.Identity.UID)+"/"+lost.FlinkJobID)
 	}
 	if line := Lineage(f); len(line) > 0 && line[0].Epoch == state.Epoch {
 		return line[0].Path, nil
