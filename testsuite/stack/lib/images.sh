@@ -56,7 +56,7 @@ flink_tasks() { # hint for a download, hint for an image
   for version in $FLINK_VERSIONS; do
     task "flink-$version-download" packages "$1" with_flink "$version" download_flink
     # One after the other: each runs a small cluster to see which classes it loads.
-    task "flink-$version-image" "image-tool userland hadoop-client flink-$version-download $before" "$2" with_flink "$version" flink_image
+    task "flink-$version-image" "image-tool userland hadoop-client hadoop-download flink-$version-download $before" "$2" with_flink "$version" flink_image
     before=flink-$version-image
   done
 }

@@ -55,6 +55,7 @@ stack_up() {
     task pause-image "image-tool" "remove $OCI and run 'stack up' again" pause_up
     task userland packages "see the log above" build_userland
     task hadoop-client "" "$offline_hint" download_hadoop_client
+    task hadoop-download packages "$offline_hint" download_hadoop
     flink_tasks "$offline_hint" "remove $OCI and run 'stack up' again"
     task certificates packages "remove $PKI and run 'stack up' again" pki_up
     task containerd "network pause-image" "see $LOG/containerd.log; 'stack down', then 'stack up' again" containerd_up
@@ -78,7 +79,7 @@ stack_up() {
   fi
   if ours database; then task mariadb network "see $LOG/mariadb.log; 'stack down --purge' forgets a broken database" mariadb_up; fi
   if ours hdfs; then
-    task hadoop-download packages "$offline_hint" download_hadoop
+    ours kubernetes || task hadoop-download packages "$offline_hint" download_hadoop
     task hdfs "hadoop-download network" "see $LOG/hdfs-$HDFS_NAME-namenode.log; 'stack down --purge' forgets broken files" hdfs_up "$HDFS_NAME" "$HDFS_PORT"
   fi
   if ours kafka; then
@@ -164,6 +165,7 @@ stack_images() { # [--oci DIR]
   task pause-image image-tool "$hint" pause_up
   task userland packages "$hint" build_userland
   task hadoop-client packages "$hint" download_hadoop_client
+  task hadoop-download packages "$hint" download_hadoop
   flink_tasks "$hint" "$hint"
   task platform-images image-tool "$hint" platform_images
   if alive containerd; then
