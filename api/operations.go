@@ -165,13 +165,14 @@ func absent(wrong []failure.Field, err error, field, next string) ([]failure.Fie
 	return append(wrong, failure.Field{Name: field, Reason: failure.Of(err).Message, Next: next}), nil
 }
 
-// notStarted completes the error of a start. Busy, and what the operation that was
-// to be superseded says, leave the row unclaimed, so that a repeat may start it
-// later; a row whose key nobody knows goes away.
+// notStarted completes the error of a start. Busy leaves the row unclaimed, so that
+// a repeat may start it later; a row whose key nobody knows goes away, and so does
+// one that was refused another operation's place: a repeat asks anew.
 func (a *API) notStarted(ctx context.Context, row store.Operation, err error, key string, ours bool) error {
 	f := failure.Of(err)
-	if f.Code == failure.Busy || row.Request.Supersede != "" && !f.Retryable() {
-		if ours {
+	refused := row.Request.Supersede != "" && !f.Retryable() // for good: the update is known by the row's id
+	if f.Code == failure.Busy || refused {
+		if ours || refused && f.Code != failure.Busy {
 			if err := a.store.Discard(context.WithoutCancel(ctx), row.ID); err != nil {
 				a.log.WarnContext(ctx, "an unclaimed row stays", "operation", row.ID, "error", err)
 			}

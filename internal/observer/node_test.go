@@ -15,7 +15,6 @@ import (
 
 	"sluice/internal/kube"
 	"sluice/internal/kube/kubelet"
-	"sluice/internal/manifest"
 	"sluice/internal/store"
 )
 
@@ -117,5 +116,8 @@ func TestAPodWhoseContainersAPersonDeclaredEnded(t *testing.T) {
 	require.False(t, over, "another container runs")
 	over, _ = Over(lost(func(p *core.Pod) { say("containerd://a")(p); p.DeletionTimestamp = nil }))
 	require.False(t, over, "its kubelet may come back and start one")
-	require.Contains(t, lost(say("")).Finalizers, manifest.ProofFinalizer)
+	_, released := settled(t, lost(say("containerd://a")), nil)
+	require.True(t, released)
+	_, released = settled(t, lost(say("")), nil)
+	require.False(t, released, "nobody said so")
 }

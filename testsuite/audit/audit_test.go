@@ -119,9 +119,15 @@ func TestGrantedByDeploy(t *testing.T) {
 }
 
 func TestNothingMoreOnTheWholeCluster(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "worker.yaml")
-	const role = "kind: ClusterRole\nmetadata: {name: wide}\nrules:\n- {apiGroups: [\"\"], resources: [nodes], verbs: [get, list]}\n"
-	require.NoError(t, os.WriteFile(file, []byte(role), 0o600))
-	_, err := Granted(file)
-	require.ErrorContains(t, err, "only get nodes")
+	for name, document := range map[string]string{
+		"a role":    "kind: ClusterRole\nmetadata: {name: wide}\nrules:\n- {apiGroups: [\"\"], resources: [nodes], verbs: [get, list]}\n",
+		"a binding": "kind: ClusterRoleBinding\nmetadata: {name: wide}\nroleRef: {kind: ClusterRole, name: cluster-admin}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "worker.yaml")
+			require.NoError(t, os.WriteFile(file, []byte(document), 0o600))
+			_, err := Granted(file)
+			require.ErrorContains(t, err, "only get nodes")
+		})
+	}
 }

@@ -67,6 +67,9 @@ func ofAgents() []Right {
 	return all
 }
 
+// nodeReader is the one role for the whole cluster.
+const nodeReader = "sluice-worker-nodes"
+
 // roles are the rules for a namespace, and the one rule for the whole cluster that
 // there may be: reading nodes, which are in no namespace.
 func roles(file string) (rules, wide []rbac.PolicyRule, err error) {
@@ -76,7 +79,10 @@ func roles(file string) (rules, wide []rbac.PolicyRule, err error) {
 	}
 	documents := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
 	for {
-		var role rbac.ClusterRole // a Role has the same fields
+		var role struct {
+			rbac.ClusterRole `json:",inline"` // a Role has the same fields
+			RoleRef          rbac.RoleRef     `json:"roleRef"` // a binding's
+		}
 		err := documents.Decode(&role)
 		if errors.Is(err, io.EOF) {
 			return rules, wide, nil
@@ -84,6 +90,8 @@ func roles(file string) (rules, wide []rbac.PolicyRule, err error) {
 		switch {
 		case err != nil:
 			return nil, nil, fmt.Errorf("%s: %w", file, err)
+		case role.Kind == "ClusterRoleBinding" && role.RoleRef.Name != nodeReader:
+			return nil, nil, fmt.Errorf("%s: ClusterRoleBinding %s: on the whole cluster the platform may only get nodes, by %s", file, role.Name, nodeReader)
 		case role.Kind == "ClusterRole" && !onlyGetsNodes(role.Rules):
 			return nil, nil, fmt.Errorf("%s: ClusterRole %s: on the whole cluster the platform may only get nodes", file, role.Name)
 		case role.Kind == "ClusterRole":

@@ -24,8 +24,11 @@ func orphaned(w *World, effect, after string) (operation string) {
 	operation = w.Begin(Request(job.Upgrade)).Operation
 	w.AfterActivity(after)
 	w.Until("the agent waits", time.Minute, func() bool {
-		hold := w.Lease().Hold
-		return hold != nil && (effect != "stop-with-savepoint" || hold.Stop != nil)
+		if effect == "stop-with-savepoint" {
+			hold := w.Lease().Hold
+			return hold != nil && hold.Stop != nil
+		}
+		return w.Underway(activities.AcknowledgeHold.Name)
 	})
 	w.Terminate()
 	w.Until("the hold is told as an incident", 2*time.Minute, func() bool { return w.Incident().HeldBy == operation })

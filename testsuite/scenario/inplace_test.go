@@ -24,13 +24,9 @@ func rescale(to job.Profile) job.Request {
 // runsAt starts V1 with a profile and lets it publish.
 func runsAt(t *testing.T, tenant string, profile job.Profile) *World {
 	w := Given(t, tenant)
-	w.Apply(V1)
 	w.Profile(Wide)
 	w.Profile(Single)
-	start := Request(job.Start)
-	start.Profile = profile.Name
-	w.Run(start)
-	w.Records(300)
+	w.RunningAs(V1, profile)
 	return w
 }
 

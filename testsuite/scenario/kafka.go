@@ -159,7 +159,7 @@ func (w *World) NewTransactions() (open Transactions) {
 	w.Until("transactions that were just opened", time.Minute, func() bool {
 		open = w.OpenTransactions()
 		for partition, first := range open {
-			if was, known := before[partition]; !known || was == first {
+			if was, known := before[partition]; known && was == first {
 				delete(open, partition)
 			}
 		}

@@ -19,12 +19,7 @@ import (
 // reason; with one it goes on cold.
 func coldWhenUnschedulable(t *testing.T) {
 	w := Given(t, "shop")
-	wide := w.Wide()
-	w.Apply(V1)
-	start := Request(job.Start)
-	start.Profile = wide.Name
-	w.Run(start)
-	w.Records(300)
+	w.RunningAs(V1, w.Wide())
 	before := w.Lease()
 	w.Apply(V2)
 
@@ -56,12 +51,7 @@ func coldWhenUnschedulable(t *testing.T) {
 // where it would lose state, the old one comes back.
 func uncheckedWhenNothingFits(t *testing.T) {
 	w := Given(t, "shop")
-	tall := w.Tall()
-	w.Apply(V1)
-	start := Request(job.Start)
-	start.Profile = tall.Name
-	w.Run(start)
-	w.Records(300)
+	w.RunningAs(V1, w.Tall())
 	before := w.Lease()
 	w.Apply(V2.With("--incompatible-state"))
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	enums "go.temporal.io/api/enums/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
 
 	"sluice/internal/job"
 	"sluice/testsuite/faults"
@@ -101,8 +103,16 @@ func (w *World) Run(request job.Request) Operation {
 // Running is how most stories begin: a version that was started and has published.
 func (w *World) Running(v Version) {
 	w.T.Helper()
+	w.RunningAs(v, Small)
+}
+
+// RunningAs is Running with a profile of the story's own.
+func (w *World) RunningAs(v Version, profile job.Profile) {
+	w.T.Helper()
 	w.Apply(v)
-	w.Run(Request(job.Start))
+	start := Request(job.Start)
+	start.Profile = profile.Name
+	w.Run(start)
 	w.Records(300)
 }
 
@@ -147,6 +157,16 @@ func (w *World) AfterActivity(name string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	require.NoError(w.T, faults.AfterActivity(ctx, w.Temporal, w.workflowID(), name))
+}
+
+// Underway says whether an activity of the running operation is with a worker.
+func (w *World) Underway(name string) bool {
+	w.T.Helper()
+	described, err := w.Temporal.DescribeWorkflowExecution(context.Background(), w.workflowID(), "")
+	require.NoError(w.T, err)
+	return slices.ContainsFunc(described.GetPendingActivities(), func(a *workflowpb.PendingActivityInfo) bool {
+		return a.GetActivityType().GetName() == name && a.GetState() == enums.PENDING_ACTIVITY_STATE_STARTED
+	})
 }
 
 // Terminate ends the run of the job's operation as a person may in Temporal's UI:

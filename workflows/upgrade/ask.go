@@ -41,7 +41,7 @@ func (r *run) insist(ctx workflow.Context, step func() error) error {
 		case decision != OptionRetry:
 			if state := r.leavesState(ctx); state != nil {
 				r.evidence("not given up: " + failure.Of(state).Error())
-				r.kept = true
+				r.kept, r.successor = true, nil
 				continue
 			}
 			return r.leave(ctx, err)
@@ -146,8 +146,16 @@ func (r *run) retryWhenAnswered(ctx workflow.Context) (stop func()) {
 			switch {
 			case ctx.Err() != nil:
 				return
-			case err == nil && r.mayDecide(OptionRetry) == nil:
-				r.take(Decision{OptionRetry, "the agent answers again"})
+			case err == nil:
+				// An agent may answer this and still not do what it is told, because Flink or
+				// HDFS is away: each time the person has longer to go another way.
+				if r.answered > 0 && workflow.Sleep(ctx, time.Duration(min(r.answered, 30))*time.Minute) != nil {
+					return
+				}
+				if r.mayDecide(OptionRetry) == nil {
+					r.answered++
+					r.take(Decision{OptionRetry, "the agent answers again"})
+				}
 				return
 			case failure.CodeOf(err) != failure.Unavailable:
 				return

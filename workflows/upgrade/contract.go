@@ -1,11 +1,17 @@
-// Package upgrade is the flow that changes what runs: start, stop, upgrade and
-// savepoint are the same flow with other first or last steps (DESIGN §4).
+// Package upgrade is the flow that changes what runs: start, stop, upgrade,
+// restart, rollback, rescale and savepoint are the same flow with other first or
+// last steps (DESIGN §4).
 //
-// contract.go is what callers see; workflow.go the order of the steps; plan.go
-// the pure decisions, lineage.go those of what a start goes on from; planonly.go
-// the flow that does nothing but plan; prepare.go, stop.go, submit.go and finish.go the steps, room.go and unchecked.go
-// what becomes of them without room; ask.go the wait for a person;
-// incident.go what befalls the job meanwhile; story.go what people read.
+// contract.go is what callers see, workflow.go the order of the steps.
+// Pure decisions: plan.go, with engine.go, compare.go (state), transactions.go
+// (Kafka), foresee.go (predictions, quota), lineage.go (what a start goes on from).
+// Steps: prepare.go, stop.go, submit.go, finish.go; inplace.go a rescale's, rest.go
+// a stop's of what doesn't run, foreign.go a copied snapshot's, rollback.go the way
+// back; room.go and unchecked.go what becomes of them without room.
+// Waits: ask.go for a person, with declare.go and supersede.go as two answers;
+// prove.go for a proof; heir.go takes over a dead operation's hold, incident.go is
+// what befalls the job meanwhile.
+// planonly.go is the flow that only plans, story.go what people read.
 package upgrade
 
 import (

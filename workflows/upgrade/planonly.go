@@ -32,7 +32,10 @@ func (r *run) note(ctx workflow.Context, epoch int64, outcome lease.Outcome, sum
 	if r.legacy != nil && r.legacy.Epoch == epoch {
 		in.Savepoint = r.legacy.Path
 	}
-	r.state, err = flow.Do(ctx, r.queue, activities.RecordOutcome, in, summary)
+	state, err := flow.Do(ctx, r.queue, activities.RecordOutcome, in, summary)
+	if err == nil {
+		r.state = state
+	}
 	return err
 }
 

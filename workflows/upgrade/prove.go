@@ -55,8 +55,9 @@ func (r *run) awaitProof(ctx workflow.Context, intent *lease.Intent) error {
 
 // proveOver closes a submission whose JobManager is lost, where that is proven
 // (DESIGN §3, same generation): the container which took the POST is on record as
-// ended (by its kubelet's word, by its node that is off, or by a person's), its successor doesn't know the job, and no task of it can
-// still run in any TaskManager. Without the proof nothing changes.
+// ended (by its kubelet's word, by its node that is off, or by a person's), its
+// successor doesn't know the job, and no task of it can still run in any
+// TaskManager. Without the proof nothing changes.
 func (r *run) proveOver(ctx workflow.Context, intent *lease.Intent) error {
 	ends, err := r.jobManagerEnds(ctx, intent)
 	if err != nil || len(ends) == 0 {

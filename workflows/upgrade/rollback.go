@@ -39,7 +39,7 @@ func (r *run) rollback(ctx workflow.Context, cause error) error {
 		}
 		switch decision {
 		case OptionReplay:
-			r.again = true
+			r.again, r.silent = true, false
 		case OptionGiveUp, OptionSupersede:
 			return r.giveUp(ctx, why)
 		}
@@ -76,17 +76,13 @@ func (r *run) giveUp(ctx workflow.Context, why error) error {
 // end, then the old revision goes on from the newest snapshot of its lineage.
 func (r *run) back(ctx workflow.Context) error {
 	for {
-		if err := r.endLast(ctx); err != nil || r.ended() {
-			return err
-		}
-		r.side = side{r.old, job.Revision{Number: r.target.Current.Revision, Digest: r.target.Current.Digest, Spec: r.runningSpec()}, 0, false}
-		if err := r.choose(ctx); err != nil {
-			return err
-		}
-		if err := r.moveTo(ctx, r.bringWorkersBack); err != nil {
-			return err
+		if !r.silent { // else what was submitted may run: the same is looked at again
+			if err := r.goBack(ctx); err != nil || r.ended() {
+				return err
+			}
 		}
 		err := r.attempt(ctx)
+		r.silent = failure.CodeOf(err) == failure.Unavailable
 		if err == nil || r.endedMeanwhile(ctx, err) {
 			return nil
 		}
@@ -99,6 +95,18 @@ func (r *run) back(ctx workflow.Context) error {
 		r.evidence(fmt.Sprintf("the old revision doesn't run from %s: %s", r.restore, failure.Of(err).Message))
 		r.unfit = r.restore
 	}
+}
+
+// goBack ends what is on the Lease and reserves the old revision's next submission.
+func (r *run) goBack(ctx workflow.Context) error {
+	if err := r.endLast(ctx); err != nil || r.ended() {
+		return err
+	}
+	r.side = side{r.old, job.Revision{Number: r.target.Current.Revision, Digest: r.target.Current.Digest, Spec: r.runningSpec()}, 0, false}
+	if err := r.choose(ctx); err != nil {
+		return err
+	}
+	return r.moveTo(ctx, r.bringWorkersBack)
 }
 
 func (r *run) endLast(ctx workflow.Context) error {
@@ -144,12 +152,14 @@ func (r *run) endSubmission(ctx workflow.Context) error {
 	if err != nil {
 		return err
 	}
-	read, err = flow.Do(ctx, r.queue, activities.ReadLease, r.leaseIn(), "read the Lease")
-	r.state = read.State
-	if err == nil && !r.state.Intent.Outcome.Over() {
-		err = failure.New(failure.Unproven, "submission %d is %s: its end isn't on the Lease", intent.Epoch, r.state.Intent.Outcome)
+	if read, err = flow.Do(ctx, r.queue, activities.ReadLease, r.leaseIn(), "read the Lease"); err != nil {
+		return err
 	}
-	return err
+	r.state = read.State
+	if !r.state.Intent.Outcome.Over() {
+		return failure.New(failure.Unproven, "submission %d is %s: its end isn't on the Lease", intent.Epoch, r.state.Intent.Outcome)
+	}
+	return nil
 }
 
 // endBy asks the agent of the submission's generation.

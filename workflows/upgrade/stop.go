@@ -125,10 +125,10 @@ func (r *run) leaveAlone(why *failure.Error) (stopped, error) {
 // afterNoSavepoint advises whoever's operation ended without a savepoint.
 func (r *run) afterNoSavepoint() string {
 	again := fmt.Sprintf("mend the cause, then ask for the %s again", r.in.Request.Kind)
-	if k := r.in.Request.Kind; !k.Replaces() || k == job.Rescale {
+	if r.in.Request.Kind == job.Rescale {
 		return again
 	}
-	return again + "; or allow it to go on from the newest checkpoint (--without-savepoint)"
+	return again + "; or allow it to do with the newest checkpoint (--without-savepoint)"
 }
 
 // stopWithSavepoint gives the row, or asks until there is one.
@@ -383,9 +383,8 @@ func (r *run) runningSpec() job.Spec {
 	return r.target.Revision.Spec
 }
 
-// stopForGood is the operation "stop".
+// stopForGood is a stop that keeps a savepoint, or has no state to keep.
 func (r *run) stopForGood(ctx workflow.Context) error {
-	ctx = flow.BoundSilence(ctx)
 	stopped, err := r.stop(ctx)
 	if err != nil {
 		return err

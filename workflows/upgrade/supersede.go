@@ -42,8 +42,14 @@ func (r *run) handleDecisions(ctx workflow.Context) error {
 // mayFollow refuses a successor whose plan would fail: this operation would give
 // the job up for an operation that does nothing, and nobody would hold the job.
 func (r *run) mayFollow(ctx workflow.Context, in Input) error {
-	if workflow.GetVersion(ctx, "check-successor", workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+	version := workflow.GetVersion(ctx, "check-successor", workflow.DefaultVersion, 2)
+	if version == workflow.DefaultVersion {
 		return nil
+	}
+	if version > 1 {
+		if state := r.leavesState(ctx); state != nil {
+			return ontemporal.Error(failure.Of(state))
+		}
 	}
 	next := newRun(ctx, in)
 	next.only, next.after = &PlanInput{}, r

@@ -127,7 +127,7 @@ func TestAJobThatRestartsUnderTheStopRunsOn(t *testing.T) {
 		p := w.progress(t)
 		require.Equal(t, job.Failed, p.Phase)
 		require.Contains(t, p.Failure.Message, "runs on (restarting)")
-		require.NotContains(t, p.Failure.Next, "without-savepoint", "it means nothing to a stop")
+		require.Contains(t, p.Failure.Next, "--without-savepoint")
 		require.Nil(t, w.state.Hold)
 		require.Equal(t, 3, w.state.ActiveGeneration())
 		require.Equal(t, -1, w.index(activities.CancelJob.Name))

@@ -34,6 +34,7 @@ type run struct {
 	epoch      int64         // of the submission to come
 	try        int           // of commands that may be given again by retry
 	spoke      int           // generation whose agent was last spoken to
+	answered   int           // questions taken back because it answered again
 	only       *PlanInput    // the run only plans: it has no effects; nil: an operation
 	after      *run          // it plans what comes when this one has given up; nil: now
 
@@ -70,6 +71,7 @@ type run struct {
 	entry       *entry  // of the savepoint, on its way into the ledger
 	base        string  // snapshot on which the old revision ended
 	baseEpoch   int64   // of the submission that ended on it
+	silent      bool    // the agent, of what the way back submitted
 	unfit       string  // snapshot from which the old revision doesn't run
 	again       bool    // a person allowed the replay
 	published   *Replay // what the new revision published behind base; nil: nothing

@@ -21,6 +21,7 @@ printf '127.0.0.1 localhost %s\n' "$(hostname)" >"$root/etc/hosts"
 lists=$root/tmp/lists keys=$root/tmp/keys
 mkdir -p "$lists" "$keys"
 hdfs_up cds 9000 >"$LOG/hdfs.log" 2>&1 & # beside the cluster's start
+hdfs=$!
 
 java_in() { chroot "$root" /usr/bin/env -i PATH=/opt/java/bin:/usr/bin:/bin JAVA_HOME=/opt/java LANG=C.UTF-8 java -XX:+UseSerialGC "$@"; }
 
@@ -56,10 +57,10 @@ for door in internal rest; do
   done
   options+=(-D "security.ssl.$door.key-password=secret")
 done
-java_in -XX:DumpLoadedClassList=/tmp/lists/jobmanager "${common[@]}" \
+java_in -XX:DumpLoadedClassList=/tmp/lists/jobmanager -Xlog:class+load:file=/tmp/lists/jobmanager.log "${common[@]}" \
   org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint "${options[@]}" >"$root/tmp/jobmanager.log" 2>&1 &
 jobmanager=$!
-java_in -XX:DumpLoadedClassList=/tmp/lists/taskmanager "${common[@]}" \
+java_in -XX:DumpLoadedClassList=/tmp/lists/taskmanager -Xlog:class+load:file=/tmp/lists/taskmanager.log "${common[@]}" \
   org.apache.flink.runtime.taskexecutor.TaskManagerRunner "${options[@]}" >"$root/tmp/taskmanager.log" 2>&1 &
 taskmanager=$!
 
@@ -72,7 +73,7 @@ wait_until() { # seconds pattern path
   done
 }
 wait_until 120 '"slots-available":2' /overview
-wait_for 60 "HDFS" hdfs_writable 9000
+wait "$hdfs" || { tail -n 20 "$LOG"/*.log >&2; exit 1; }
 if [ -n "$job" ]; then
   # Twice: with the state in memory and, as clusters of ours do, with RocksDB. A failing job has loaded classes too.
   id=$(rest /jars/upload -F "jarfile=@$job;type=application/x-java-archive" | sed 's#.*/\([^"/]*\)".*#\1#')
@@ -83,10 +84,12 @@ if [ -n "$job" ]; then
     if [ -n "$run" ]; then wait_until 60 '"state":"(FINISHED|FAILED)"' "/jobs/$run"; fi
   done
 fi
+cp "$(find "$root/tmp" -maxdepth 1 -name 'flink-rpc-akka*.jar' -print -quit)" "$lists/rpc.jar" # while they run: it goes with them
 kill -TERM "$taskmanager" "$jobmanager"
 wait "$taskmanager" "$jobmanager" 2>/dev/null || true
 
-cat "$lists/jobmanager" "$lists/taskmanager" | grep -v '^#' | LC_ALL=C sort -u >"$lists/all"
+cat "$lists/jobmanager" "$lists/taskmanager" | grep -v '^#' | LC_ALL=C sort -u >"$lists/builtin"
+java "$here/ClassList.java" "$lists/builtin" "$lists/rpc.jar" "$lists"/*.log | sed "s#$root/#/#" >"$lists/all"
 java_in -Xshare:dump -XX:SharedClassListFile=/tmp/lists/all -XX:SharedArchiveFile=/opt/flink/cds/flink.jsa -cp '/opt/flink/lib/*' >"$root/tmp/dump.log" 2>&1
 echo "$(wc -l <"$lists/all") classes, $(( $(stat -c %s "$root/opt/flink/cds/flink.jsa") / 1024 / 1024 )) MiB"
 # It is used, or this fails.

@@ -71,7 +71,7 @@ flink_oci() { # version...
   for version; do printf '%s\n' "$OCI/flink-$version.tar"; done
 }
 flink_key() {
-  { userland_key; printf '%s ' "$FLINK_SDIST_SHA256" "$HADOOP_CLIENT_JARS_SHA256"; cat "$STACK_DIR"/flink/conf/* "$STACK_DIR/flink/cds.sh" "$STACK_DIR/lib/flink.sh"; tool_key image; } | digest | short
+  { userland_key; printf '%s ' "$FLINK_SDIST_SHA256" "$HADOOP_CLIENT_JARS_SHA256"; cat "$STACK_DIR"/flink/conf/* "$STACK_DIR"/flink/cds.sh "$STACK_DIR/flink/ClassList.java" "$STACK_DIR/lib/flink.sh"; tool_key image; } | digest | short
 }
 flink_image() {
   local archive=
