@@ -75,6 +75,64 @@ func TestASilentAgentsSubmissionIsRolledBackByAPersonsWord(t *testing.T) {
 	require.Equal(t, 3, w.state.ActiveGeneration())
 }
 
+// On the way back too: what it submitted is looked at again, not ended.
+func TestASilentAgentEndsNoSubmissionOfTheWayBack(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	gone, awaits := false, 0
+	w.env.OnActivity(activities.AwaitRunning.Name, anything, anything).Return(func(_ context.Context, in activities.AgentIn) (agentapi.AwaitOut, error) {
+		if awaits++; awaits == 1 {
+			return agentapi.AwaitOut{}, ontemporal.Error(npe)
+		}
+		if awaits == 2 {
+			gone = true
+		}
+		if gone {
+			return agentapi.AwaitOut{}, ontemporal.Error(away)
+		}
+		return agentapi.AwaitOut{RestoredPath: in.Command.Await.RestorePath}, nil
+	})
+	w.env.OnActivity(activities.AgentState.Name, anything, anything).Return(func(context.Context, activities.AgentIn) (agentapi.State, error) {
+		if gone {
+			return agentapi.State{}, ontemporal.Error(away)
+		}
+		return *w.facts.Agent, nil
+	})
+	w.env.RegisterDelayedCallback(func() {
+		require.Equal(t, job.Waiting, w.progress(t).Phase)
+		require.NotNil(t, w.progress(t).Rollback)
+		gone = false
+	}, 30*time.Minute)
+	w.run()
+	require.Equal(t, job.Failed, w.progress(t).Phase)
+	require.Equal(t, 3, w.state.ActiveGeneration())
+	require.EqualValues(t, 7, w.state.Epoch, "one submission on the way back")
+}
+
+// An agent that answers and still doesn't do what it is told leaves a person longer
+// each time to go another way.
+func TestAnAgentThatOnlyAnswersLetsAPersonDecide(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.env.OnActivity(activities.AwaitRunning.Name, anything, anything).Return(func(_ context.Context, in activities.AgentIn) (agentapi.AwaitOut, error) {
+		if in.Generation == 4 {
+			return agentapi.AwaitOut{}, ontemporal.Error(away)
+		}
+		return agentapi.AwaitOut{RestoredPath: in.Command.Await.RestorePath}, nil
+	})
+	var accepted bool
+	var again func()
+	again = func() {
+		if w.progress(t).Phase == job.Waiting {
+			w.decide(upgrade.OptionRollback, &accepted)
+			return
+		}
+		w.env.RegisterDelayedCallback(again, 30*time.Second)
+	}
+	w.env.RegisterDelayedCallback(again, time.Hour)
+	w.run()
+	require.True(t, accepted)
+	require.NotNil(t, w.progress(t).Rollback)
+}
+
 // The same of a stop: its trigger stays, so asking again is harmless.
 func TestASilentStopAsksAndGoesOnByItself(t *testing.T) {
 	w := newWorld(t, job.Request{Kind: job.Upgrade})

@@ -100,6 +100,25 @@ func TestAJobWithNothingToStartFromIsNotGivenUp(t *testing.T) {
 	require.Contains(t, strings.Join(w.progress(t).Evidence, "\n"), "not given up")
 }
 
+// Nor is it handed over to another start, which is told so; what comes of the step is
+// this operation's own.
+func TestAJobWithNothingToStartFromIsNotSuperseded(t *testing.T) {
+	w := newWorld(t, job.Request{Kind: job.Upgrade})
+	w.stops = []answer[agentapi.StopOut]{{err: failure.New(failure.Unproven, "nobody knows")}, {out: agentapi.StopOut{Savepoint: savepoint, JobState: "FINISHED"}}}
+	w.facts.Target.Current.Epoch = 5
+	w.facts.Checkpoint = activities.FindSnapshotOut{}
+	next := upgrade.Input{Operation: "NEXT", Job: w.facts.Target.Identity.Ref, UID: "U", Request: job.Request{Kind: job.Start, Stateless: true}}
+	var answered error
+	var accepted bool
+	w.env.RegisterDelayedCallback(func() { w.supersede(next, &answered) }, time.Hour)
+	w.env.RegisterDelayedCallback(func() { w.decide(upgrade.OptionRetry, &accepted) }, 2*time.Hour)
+	w.run()
+	require.ErrorContains(t, answered, "nothing is left to start it from")
+	require.True(t, accepted)
+	require.NoError(t, w.env.GetWorkflowError(), "it committed, and nobody follows")
+	require.Empty(t, w.progress(t).SupersededBy)
+}
+
 // The same ends by an operation that takes its place.
 func TestAStopThatCantEndIsSuperseded(t *testing.T) {
 	w := newWorld(t, job.Request{Kind: job.Upgrade})
