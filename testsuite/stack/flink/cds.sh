@@ -75,13 +75,17 @@ wait_until() { # seconds pattern path
 wait_until 120 '"slots-available":2' /overview
 wait "$hdfs" || { tail -n 20 "$LOG"/*.log >&2; exit 1; }
 if [ -n "$job" ]; then
-  # Twice: with the state in memory and, as clusters of ours do, with RocksDB. A failing job has loaded classes too.
+  # Twice: with the state in memory and with RocksDB. An image that can't run one of them is none (exit 3).
   id=$(rest /jars/upload -F "jarfile=@$job;type=application/x-java-archive" | sed 's#.*/\([^"/]*\)".*#\1#')
   for backend in hashmap rocksdb; do
     run=$(rest "/jars/$id/run" -X POST -H 'Content-Type: application/json' -d \
       "{\"programArgsList\":[\"--directory\",\"hdfs://127.0.0.1:9000/data/primer-$backend\"],\"parallelism\":2,\"flinkConfiguration\":{\"state.backend.type\":\"$backend\"}}" |
-      sed 's/.*"jobid":"\([0-9a-f]*\)".*/\1/') || run=
-    if [ -n "$run" ]; then wait_until 60 '"state":"(FINISHED|FAILED)"' "/jobs/$run"; fi
+      sed 's/.*"jobid":"\([0-9a-f]*\)".*/\1/')
+    wait_until 60 '"state":"(FINISHED|FAILED)"' "/jobs/$run"
+    if rest "/jobs/$run" | grep -q '"state":"FAILED"'; then
+      echo "a job with the state backend $backend fails in this image: $(rest "/jobs/$run/exceptions" | head -c 2000)" >&2
+      exit 3
+    fi
   done
 fi
 cp "$(find "$root/tmp" -maxdepth 1 -name 'flink-rpc-akka*.jar' -print -quit)" "$lists/rpc.jar" # while they run: it goes with them

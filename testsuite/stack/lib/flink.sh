@@ -35,8 +35,10 @@ flink_archive() { # work root
   if [ -e "$REPO_DIR/java/primer/pom.xml" ]; then primer=$(primer_jar); fi
   cp -al "$(userland_dir)" "$all"
   cp -al "$2/." "$all/"
-  if timeout 300 unshare --mount --net --pid --fork --mount-proc "$STACK_DIR/flink/cds.sh" "$all" "$primer" &&
-     [ -s "$all/opt/flink/cds/flink.jsa" ]; then
+  local status=0
+  timeout 300 unshare --mount --net --pid --fork --mount-proc "$STACK_DIR/flink/cds.sh" "$all" "$primer" || status=$?
+  [ $status -ne 3 ] || return 1
+  if [ $status -eq 0 ] && [ -s "$all/opt/flink/cds/flink.jsa" ]; then
     cp "$all/opt/flink/cds/flink.jsa" "$2/opt/flink/cds/flink.jsa"
     chmod 644 "$2/opt/flink/cds/flink.jsa"
   else

@@ -32,6 +32,7 @@ userland_make() {
     --compress=0 --vm=server --output "$root/opt/java"
   find "$root/opt/java" -name '*.so' | while read -r path; do userland_libraries "$root" "$path"; done
   userland_libraries "$root" "$root/opt/java/bin/java"
+  userland_native "$root"
   # Debian's JDK links its security policy and certificates to /etc.
   find "$root/opt/java" -type l | while read -r link; do
     target=$(readlink -f "$link")
@@ -45,6 +46,16 @@ userland_make() {
   printf 'root:x:0:0:root:/root:/bin/bash\nflink:x:9999:9999:flink:/opt/flink:/bin/bash\n' >"$root/etc/passwd"
   printf 'root:x:0:\nflink:x:9999:\n' >"$root/etc/group"
   printf 'hosts: files dns\n' >"$root/etc/nsswitch.conf"
+}
+# What native code in jars is linked to: RocksDB unpacks its library when a job starts.
+userland_native() { # root
+  local name path
+  for name in libpthread.so.0 librt.so.1 libdl.so.2 libstdc++.so.6 libm.so.6 libgcc_s.so.1; do
+    path=$(/sbin/ldconfig -p | awk -v name="$name" '$1 == name && /x86-64/ {print $NF; exit}')
+    [ -n "$path" ] || { say "no $name here: apt-get install libstdc++6"; return 1; }
+    [ -e "$1$path" ] || { mkdir -p "$1$(dirname "$path")"; cp -L "$path" "$1$path"; }
+    userland_libraries "$1" "$path"
+  done
 }
 userland_libraries() { # root file
   ldd "$2" 2>/dev/null | awk '/=> \//{print $3} /^\t\/lib/{print $1}' | while read -r library; do
