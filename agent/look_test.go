@@ -65,6 +65,13 @@ func status(t *testing.T, a *Agent, who *tls.ConnectionState, method, address st
 	return response.StatusCode
 }
 
+func refusal(t *testing.T, a *Agent, who *tls.ConnectionState, method, address string) failure.Code {
+	t.Helper()
+	response := ask(t, a, who, method, address)
+	defer func() { _ = response.Body.Close() }()
+	return problem.Parse(response).Code
+}
+
 func TestTheAPILooksAndTheWorkerCommands(t *testing.T) {
 	a, asked := looked(t, func(w http.ResponseWriter, r *http.Request) {
 		if len(r.Header["Authorization"]) > 0 || len(r.Header[agentapi.JobHeader]) > 0 {
@@ -83,7 +90,7 @@ func TestTheAPILooksAndTheWorkerCommands(t *testing.T) {
 			require.Equal(t, http.StatusForbidden, status(t, a, who, http.MethodGet, address), "%s %s", name, address)
 		}
 	}
-	require.Equal(t, failure.Forbidden, problem.Parse(ask(t, a, as(t, pki.Worker), http.MethodGet, "/v1/flink/jobs/overview")).Code, "it has no use for it")
+	require.Equal(t, failure.Forbidden, refusal(t, a, as(t, pki.Worker), http.MethodGet, "/v1/flink/jobs/overview"), "it has no use for it")
 	require.EqualValues(t, 2, asked.Load())
 }
 
@@ -92,13 +99,13 @@ func TestTheAPICommandsNobody(t *testing.T) {
 	a, asked := looked(t, func(http.ResponseWriter, *http.Request) {})
 	for _, address := range []string{"/v1/commands/a", "/v1/state", "/v1/flink", "/v1/flink%2f..%2fcommands/a", "/v1//commands/a", "/V1/commands/a", "/"} {
 		for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodPost} {
-			require.Equal(t, failure.Forbidden, problem.Parse(ask(t, a, as(t, pki.API), method, address)).Code, "%s %s", method, address)
+			require.Equal(t, failure.Forbidden, refusal(t, a, as(t, pki.API), method, address), "%s %s", method, address)
 		}
 	}
 	for _, address := range []string{"/v1/flink/../commands/a", "/v1/flink/..%2fcommands/a", "/v1/flink/jars", "/v1/flink/jobs/" + strings.Repeat("0", 32) + "/yarn-cancel", "/v1/flink//"} {
-		require.Equal(t, failure.Forbidden, problem.Parse(ask(t, a, as(t, pki.API), http.MethodGet, address)).Code, address)
+		require.Equal(t, failure.Forbidden, refusal(t, a, as(t, pki.API), http.MethodGet, address), address)
 	}
-	require.Equal(t, failure.NoMethod, problem.Parse(ask(t, a, as(t, pki.API), http.MethodPatch, "/v1/flink/jobs/"+strings.Repeat("0", 32))).Code)
+	require.Equal(t, failure.NoMethod, refusal(t, a, as(t, pki.API), http.MethodPatch, "/v1/flink/jobs/"+strings.Repeat("0", 32)))
 	require.Zero(t, asked.Load(), "Flink was not asked")
 }
 
@@ -107,7 +114,7 @@ func TestOnlySoManyLookAtOnce(t *testing.T) {
 	for range maxLooks {
 		a.looks <- struct{}{}
 	}
-	require.Equal(t, failure.Unavailable, problem.Parse(ask(t, a, as(t, pki.API), http.MethodGet, "/v1/flink/config")).Code)
+	require.Equal(t, failure.Unavailable, refusal(t, a, as(t, pki.API), http.MethodGet, "/v1/flink/config"))
 	require.Zero(t, asked.Load())
 	<-a.looks
 	require.Equal(t, http.StatusOK, status(t, a, as(t, pki.API), http.MethodGet, "/v1/flink/config"))
