@@ -26,7 +26,7 @@ func TestTheUIGetsWhatItReads(t *testing.T) {
 		"/assets/images/flink.svg", "/assets/favicon/manifest.json", "/assets/favicon/browserconfig.xml",
 		"/assets/vs/base/browser/ui/codicons/codicon/codicon.ttf", "/assets/vs/basic-languages/sql/sql.js", "/assets/vs/loader.js",
 		"/config", "/overview", "/jobs", "/jobs/overview", "/jobmanager/metrics?get=Status.JVM.CPU.Load%2CStatus.JVM.Memory.Heap.Used",
-		"/taskmanagers", "/taskmanagers/10.244.0.17:6122-1d2e3f", "/taskmanagers/10.244.0.17:6122-1d2e3f/metrics?get=Status.Flink.Memory.Managed.Used",
+		"/taskmanagers", "/taskmanagers/10.244.0.17:40123-1d2e3f", "/taskmanagers/10.244.0.17:40123-1d2e3f/metrics?get=Status.Flink.Memory.Managed.Used",
 		one, one + "/plan", one + "/exceptions?maxExceptions=10", one + "/metrics?get=uptime", one + "/resource-requirements",
 		one + "/checkpoints", one + "/checkpoints/config", one + "/checkpoints/details/17", one + "/checkpoints/details/17/subtasks/" + vertex,
 		one + "/rescales/overview", one + "/rescales/details/0f0e", "/applications/overview", "/applications/" + flinkJob, "/applications/" + flinkJob + "/exceptions",

@@ -14,13 +14,11 @@ import (
 
 // Ports of a generation.
 const (
-	PortREST    = 8081
-	PortRPC     = 6123
-	PortBlob    = 6124
-	PortWorker  = 6122 // a TaskManager's RPC
-	portData    = 6121 // a TaskManager's data plane, opened last of all
-	portMetrics = 6125
-	portScrape  = 9249 // Prometheus
+	PortREST   = 8081
+	PortRPC    = 6123
+	PortBlob   = 6124
+	portData   = 6121 // a TaskManager's data plane, opened last of all
+	portScrape = 9249 // Prometheus
 )
 
 // Places in the containers.
@@ -68,18 +66,22 @@ func (in Input) FlinkOptions() (map[string]string, error) {
 func (in Input) addressOptions() map[string]string {
 	host := in.name().Service(JobManager)
 	return map[string]string{
-		"jobmanager.rpc.address":              host,
-		"jobmanager.rpc.port":                 strconv.Itoa(PortRPC),
-		"jobmanager.bind-host":                "0.0.0.0", // of the pod
-		"rest.address":                        host,
-		"rest.port":                           strconv.Itoa(PortREST),
-		"rest.bind-port":                      strconv.Itoa(PortREST),
-		"rest.bind-address":                   "0.0.0.0",
-		"blob.server.port":                    strconv.Itoa(PortBlob),
-		"taskmanager.bind-host":               "0.0.0.0",
-		"taskmanager.rpc.port":                strconv.Itoa(PortWorker),
+		"jobmanager.rpc.address": host,
+		"jobmanager.rpc.port":    strconv.Itoa(PortRPC),
+		"jobmanager.bind-host":   "0.0.0.0", // of the pod
+		"rest.address":           host,
+		"rest.port":              strconv.Itoa(PortREST),
+		"rest.bind-port":         strconv.Itoa(PortREST),
+		"rest.bind-address":      "0.0.0.0",
+		"blob.server.port":       strconv.Itoa(PortBlob),
+		"taskmanager.bind-host":  "0.0.0.0",
+		// A container that ends comes again within two seconds, at its pod's address. At the port of before
+		// too, the JobManager that still calls the dead one and the new one's first call cross, and Pekko
+		// drops all answers to it for good (apache/pekko#3206): the job would stand until the TaskManager
+		// gives up, five minutes later. A port that is free now is another address.
+		"taskmanager.rpc.port":                "0",
 		"taskmanager.data.port":               strconv.Itoa(portData),
-		"metrics.internal.query-service.port": strconv.Itoa(portMetrics),
+		"metrics.internal.query-service.port": "0", // as above
 		"io.tmp.dirs":                         tmp,
 		"web.upload.dir":                      tmp + "/upload",
 	}

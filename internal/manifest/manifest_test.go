@@ -149,7 +149,7 @@ func TestProfileTunesTheJVM(t *testing.T) {
 func TestPlatformWinsOverTheRevision(t *testing.T) {
 	in := sample()
 	in.Revision.Spec.Options = map[string]string{
-		"restart-strategy.type": "none", "execution.checkpointing.timeout": "1 s", "rest.port": "1", "web.submit.enable": "false",
+		"restart-strategy.type": "none", "execution.checkpointing.timeout": "1 s", "rest.port": "1", "taskmanager.rpc.port": "6122", "web.submit.enable": "false",
 		"execution.checkpointing.dir": "hdfs://elsewhere/", "taskmanager.memory.managed.size": "1g", "pipeline.max-parallelism": "128",
 	}
 	options, err := in.FlinkOptions()
@@ -157,6 +157,7 @@ func TestPlatformWinsOverTheRevision(t *testing.T) {
 	require.Equal(t, "exponential-delay", options["restart-strategy.type"])
 	require.Equal(t, "2700000 ms", options["execution.checkpointing.timeout"])
 	require.Equal(t, "8081", options["rest.port"])
+	require.Equal(t, "0", options["taskmanager.rpc.port"], "a TaskManager that restarts must not come back at the address that its JobManager still calls")
 	require.Equal(t, "true", options["web.submit.enable"])
 	require.Equal(t, "hdfs://10.244.0.1:9000/sluice/jobs/01JD0000000000000000000ORD/checkpoints", options["execution.checkpointing.dir"])
 	require.Equal(t, "64m", options["taskmanager.memory.managed.size"])

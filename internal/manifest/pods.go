@@ -73,7 +73,7 @@ func (in Input) TaskManagerDeployment(rootUID string) (*apps.DeploymentApplyConf
 	}
 	// The data plane's port is the last that a TaskManager opens.
 	container := in.flink(TaskManager, command, in.Profile.TaskManager.CPU, in.Profile.TaskManager.MemoryMiB, "data").
-		WithPorts(named("data", portData), named("rpc", PortWorker)).
+		WithPorts(named("data", portData)).
 		WithPorts(in.scraped()...)
 	return in.deployment(rootUID, TaskManager, int32(in.Profile.TaskManager.Replicas), in.flinkPod(TaskManager, container), []string{ProofFinalizer}), nil
 }

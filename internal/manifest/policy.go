@@ -34,7 +34,7 @@ func (in Input) Policies(rootUID string) []*network.NetworkPolicyApplyConfigurat
 			from(in.own(Client), PortREST),
 			from(in.own(TaskManager), PortRPC, PortBlob)),
 		in.policy(rootUID, TaskManager,
-			from(in.own(JobManager), PortWorker, portMetrics),
+			from(in.own(JobManager)), // its RPC and metrics are at other ports after each restart
 			from(in.own(TaskManager), portData)),
 	}
 }
@@ -73,6 +73,7 @@ func namespace(name string) *meta.LabelSelectorApplyConfiguration {
 	return selector(map[string]string{labelNamespace: name})
 }
 
+// from lets a peer in, at these ports or, without any, at all.
 func from(peer *network.NetworkPolicyPeerApplyConfiguration, ports ...int32) *network.NetworkPolicyIngressRuleApplyConfiguration {
 	rule := network.NetworkPolicyIngressRule().WithFrom(peer)
 	for _, number := range ports {

@@ -37,7 +37,7 @@ func withoutKey(t *testing.T) {
 		"REST":                {fmt.Sprintf("%s:%d", jobManager, manifest.PortREST), Certificate(t, mine.Flink.Client)},
 		"RPC":                 {fmt.Sprintf("%s:%d", jobManager, manifest.PortRPC), FromStore(t, mine.Flink.Internal, mine.Flink.Password)},
 		"blobs":               {fmt.Sprintf("%s:%d", jobManager, manifest.PortBlob), FromStore(t, mine.Flink.Internal, mine.Flink.Password)},
-		"a TaskManager's RPC": {fmt.Sprintf("%s:%d", w.PodIP(1, manifest.TaskManager), manifest.PortWorker), FromStore(t, mine.Flink.Internal, mine.Flink.Password)},
+		"a TaskManager's RPC": {w.TaskManagerRPC(), FromStore(t, mine.Flink.Internal, mine.Flink.Password)},
 	} {
 		require.NoError(t, Knock(door.address, &door.own), "%s opens for its own key", name)
 		require.Error(t, Knock(door.address, nil), "%s: no key", name)

@@ -119,7 +119,7 @@ func produce(ctx context.Context, client *kafka.Client, topic string, partition 
 // Relayed waits for so many committed records, over all partitions.
 func (w *World) Relayed(atLeast int64) {
 	w.T.Helper()
-	w.Until(strconv.FormatInt(atLeast, 10)+" committed records", 2*time.Minute, func() bool {
+	w.UntilRead(strconv.FormatInt(atLeast, 10)+" committed records", 2*time.Minute, func() bool {
 		report, err := w.kafkaReport(checker.KafkaOptions{})
 		return err == nil && report.Records() >= atLeast
 	})

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/stretchr/testify/require"
@@ -49,6 +50,19 @@ func (w *World) OpenUI(tokenVariable string) string {
 		w.T.Fatalf("no UI: %v", err) // what it said may still be written
 	}
 	return strings.TrimSpace(line)
+}
+
+// rpcAddress is what a TaskManager is called by.
+var rpcAddress = regexp.MustCompile(`"path":"pekko\.ssl\.tcp://flink@([^/"]+)/`)
+
+// TaskManagerRPC is the host and port of the only TaskManager's RPC, by its JobManager.
+func (w *World) TaskManagerRPC() string {
+	w.T.Helper()
+	content, code, said := w.Rest("SLUICE_TOKEN_FILE", "/taskmanagers")
+	require.Zero(w.T, code, said)
+	found := rpcAddress.FindAllSubmatch(content, -1)
+	require.Len(w.T, found, 1, string(content))
+	return string(found[0][1])
 }
 
 // Rest is `sluice job rest`; what it said where its exit code is not 0.

@@ -49,10 +49,14 @@ func upgradeInTheMetrics(t *testing.T) {
 	requests := w.Requests(func() { o = w.Run(Request(job.Upgrade)) })
 	w.Say("%d requests to the API server:\n%s", len(requests), audit.Table(requests))
 	require.LessOrEqual(t, len(requests), MaxRequests)
+	// Each worker and agent is scraped at its own moment.
 	w.Until("Prometheus has the upgrade's downtime", 30*time.Second, func() bool { return p.Sum(downtimes) == before+1 })
-	require.Subset(t, p.Values("step", `sum by (step) (sluice_operation_step_duration_seconds_count{kind="upgrade",state="done"})`), names(o.Progress))
-	require.Subset(t, p.Values("effect", `sum by (effect) (sluice_effect_duration_seconds_count{job="sluice-agent",outcome="ok",sluice_job="`+w.Name+`"})`),
-		[]string{"submit-job", "write-lease", "upload-jar"})
+	w.UntilHas("steps of upgrades in Prometheus", 30*time.Second, names(o.Progress), func() []string {
+		return p.Values("step", `sum by (step) (sluice_operation_step_duration_seconds_count{kind="upgrade",state="done"})`)
+	})
+	w.UntilHas("effects of the job's agents in Prometheus", 30*time.Second, []string{"submit-job", "write-lease", "upload-jar"}, func() []string {
+		return p.Values("effect", `sum by (effect) (sluice_effect_duration_seconds_count{job="sluice-agent",outcome="ok",sluice_job="`+w.Name+`"})`)
+	})
 	require.EqualValues(t, 1, p.Sum("sluice_observer_leading"))
 
 	for _, name := range p.Firing() {

@@ -198,7 +198,7 @@ func (w *World) Kill(pids []int) {
 func (w *World) CaughtUp() {
 	w.T.Helper()
 	processed := int64(-1)
-	w.Until("the job has caught up", 3*time.Minute, func() bool {
+	w.UntilRead("the job has caught up", 3*time.Minute, func() bool {
 		report, err := w.report()
 		if err != nil || report.Trace == nil {
 			return false
@@ -215,7 +215,7 @@ func (w *World) CaughtUp() {
 // Records waits until the output on HDFS holds that many committed records.
 func (w *World) Records(atLeast int64) {
 	w.T.Helper()
-	w.Until(fmt.Sprintf("%d committed records", atLeast), 2*time.Minute, func() bool {
+	w.UntilRead(fmt.Sprintf("%d committed records", atLeast), 2*time.Minute, func() bool {
 		report, err := w.report()
 		return err == nil && report.Records >= atLeast
 	})
@@ -255,7 +255,7 @@ func (w *World) AllPublished() {
 	for _, s := range w.Report().Trace.Submissions {
 		read = max(read, s.Highest)
 	}
-	w.Until(fmt.Sprintf("number %d is published", read), 2*time.Minute, func() bool {
+	w.UntilRead(fmt.Sprintf("number %d is published", read), 2*time.Minute, func() bool {
 		report, err := w.report()
 		return err == nil && report.Highest >= read
 	})

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
+	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
@@ -107,10 +109,34 @@ func (w *World) Say(format string, args ...any) {
 // come. The condition runs in the test's own goroutine, so it may require.
 func (w *World) Until(what string, limit time.Duration, condition func() bool) {
 	w.T.Helper()
-	err := wait.PollUntilContextTimeout(context.Background(), 50*time.Millisecond, limit, true, func(context.Context) (bool, error) {
+	w.poll(what, limit, 50*time.Millisecond, condition)
+}
+
+// UntilRead is Until for a condition that reads all of a job's output: it would
+// keep the machine from the job.
+func (w *World) UntilRead(what string, limit time.Duration, condition func() bool) {
+	w.T.Helper()
+	w.poll(what, limit, 500*time.Millisecond, condition)
+}
+
+func (w *World) poll(what string, limit, every time.Duration, condition func() bool) {
+	w.T.Helper()
+	err := wait.PollUntilContextTimeout(context.Background(), every, limit, true, func(context.Context) (bool, error) {
 		return condition(), nil
 	})
 	require.NoError(w.T, err, "waited %s for: %s", limit, what)
+}
+
+// UntilHas waits until a list that is read from outside has all that is wanted;
+// it names what it still lacks when it doesn't come.
+func (w *World) UntilHas(what string, limit time.Duration, wanted []string, read func() []string) {
+	w.T.Helper()
+	var has []string
+	_ = wait.PollUntilContextTimeout(context.Background(), 200*time.Millisecond, limit, true, func(context.Context) (bool, error) {
+		has = read()
+		return !slices.ContainsFunc(wanted, func(name string) bool { return !slices.Contains(has, name) }), nil
+	})
+	require.Subset(w.T, has, wanted, "waited %s for: %s", limit, what)
 }
 
 // Output and Trace are the job's directories on HDFS.
@@ -262,7 +288,27 @@ func (w *World) explain() {
 	var pretty bytes.Buffer
 	_ = json.Indent(&pretty, a.Body, "", "  ")
 	w.T.Logf("job %s/%s, operation %s:\n%s", w.Tenant, w.Name, w.last, pretty.String())
+	w.explainPods()
 	w.Remove()
+}
+
+// explainPods shows the end of each container's log; what Remove takes away is
+// all that tells why a job stood still.
+func (w *World) explainPods() {
+	const tail = 40
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	pods, err := w.Kube.CoreV1().Pods(w.Tenant).List(ctx, meta.ListOptions{LabelSelector: "sluice.io/job=" + w.Name})
+	if err != nil {
+		w.T.Logf("the job's pods: %v", err)
+		return
+	}
+	for _, pod := range pods.Items {
+		for _, status := range pod.Status.ContainerStatuses {
+			text, err := w.Kube.CoreV1().Pods(w.Tenant).GetLogs(pod.Name, &core.PodLogOptions{Container: status.Name, TailLines: new(int64(tail))}).DoRaw(ctx)
+			w.T.Logf("%s, container %s, %d restarts, the last %d lines of its log (%v):\n%s", pod.Name, status.Name, status.RestartCount, tail, err, text)
+		}
+	}
 }
 
 // Remove takes the clusters of a story away that doesn't end with a stop, so
