@@ -82,14 +82,18 @@ func (r *run) ready(ctx workflow.Context) error {
 // without a submission.
 func (r *run) check(ctx workflow.Context) error {
 	var out agentapi.PrepareOut
-	err := r.step(ctx, "prepare", "slots, artifact, job graph and primer", func() (_ string, err error) {
+	waits := "slots, artifact, job graph and primer"
+	prime := r.warm() && r.in.Request.Kind != job.Start // where nothing runs no pause gets shorter by it
+	if !prime {
+		waits = "slots, artifact and job graph"
+	}
+	err := r.step(ctx, "prepare", waits, func() (_ string, err error) {
 		in := agentapi.PrepareIn{
 			Spec: r.filled(r.target.Revision.Spec), Parallelism: r.target.Profile.Parallelism, Tenant: r.target.Identity.Tenant, Try: r.try,
-			Operators: r.compares(ctx),
+			Operators: r.compares(ctx), Prime: prime,
 		}
 		if r.warm() {
 			in.Slots = r.target.Profile.Slots()
-			in.Prime = true
 		}
 		out, err = flow.Do(ctx, r.queue, activities.PrepareCluster, r.command(r.generation, "prepare", agentapi.Command{Kind: agentapi.Prepare, Prepare: &in}),
 			fmt.Sprintf("prepare generation %d", r.generation))
