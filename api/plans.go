@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
@@ -130,7 +131,7 @@ func (a *API) plan(ctx context.Context, in upgrade.PlanInput, site string) (plan
 		return plan, nil
 	case ctx.Err() != nil:
 		return plan, failure.New(failure.Canceled, "nobody waits for the plan any more")
-	case waiting.Err() != nil:
+	case waiting.Err() != nil, timedOut(err):
 		return plan, a.late(ctx, run)
 	}
 	var ended *temporal.WorkflowExecutionError
@@ -157,6 +158,13 @@ func planOptions(in upgrade.PlanInput, site string, life time.Duration) client.S
 		StaticSummary:         fmt.Sprintf("plan of %s **%s** at %s", in.Request.Kind, in.Job, site),
 		StaticDetails:         details,
 	}
+}
+
+// timedOut: gRPC sees a deadline pass by its own timer, which may be ahead of the
+// context's.
+func timedOut(err error) bool {
+	var exceeded *serviceerror.DeadlineExceeded
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &exceeded)
 }
 
 // late says what a plan that takes too long waits for.

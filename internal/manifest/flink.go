@@ -146,7 +146,7 @@ func (in Input) memoryOptions() (map[string]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("profile %s: jobManager.memoryMiB: %w", in.Profile.Name, err)
 	}
-	worker, err := DivideTaskManager(in.Profile.TaskManager.MemoryMiB, usesRocksDB(in.Revision.Spec))
+	worker, err := DivideTaskManager(in.Profile.TaskManager.MemoryMiB, in.Revision.Spec.ManagedState())
 	if err != nil {
 		return nil, fmt.Errorf("profile %s: taskManager.memoryMiB: %w", in.Profile.Name, err)
 	}

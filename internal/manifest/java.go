@@ -77,7 +77,7 @@ func (in Input) jobManagerCommand() ([]string, error) {
 }
 
 func (in Input) taskManagerCommand() ([]string, error) {
-	memory, err := DivideTaskManager(in.Profile.TaskManager.MemoryMiB, usesRocksDB(in.Revision.Spec))
+	memory, err := DivideTaskManager(in.Profile.TaskManager.MemoryMiB, in.Revision.Spec.ManagedState())
 	if err != nil {
 		return nil, err
 	}

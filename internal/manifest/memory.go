@@ -2,7 +2,6 @@ package manifest
 
 import (
 	"fmt"
-	"strings"
 
 	"sluice/internal/job"
 )
@@ -88,7 +87,7 @@ func CheckProfile(spec job.Spec, profile job.Profile) error {
 	if _, err := DivideJobManager(profile.JobManager.MemoryMiB); err != nil {
 		return fmt.Errorf("profile %s: jobManager.memoryMiB: %w", profile.Name, err)
 	}
-	if _, err := DivideTaskManager(profile.TaskManager.MemoryMiB, usesRocksDB(spec)); err != nil {
+	if _, err := DivideTaskManager(profile.TaskManager.MemoryMiB, spec.ManagedState()); err != nil {
 		return fmt.Errorf("profile %s: taskManager.memoryMiB: %w", profile.Name, err)
 	}
 	if profile.TaskManager.Replicas < 1 || profile.TaskManager.Slots < 1 {
@@ -98,14 +97,4 @@ func CheckProfile(spec job.Spec, profile job.Profile) error {
 		return fmt.Errorf("profile %s: parallelism %d needs more than its %d slots", profile.Name, profile.Parallelism, profile.Slots())
 	}
 	return nil
-}
-
-func usesRocksDB(spec job.Spec) bool {
-	for _, key := range []string{"state.backend.type", "state.backend"} {
-		if value, set := spec.Options[key]; set {
-			return value == "rocksdb" || strings.HasSuffix(value, "RocksDBStateBackendFactory") || // its package changed in 2.0
-				value == "forst" || strings.HasSuffix(value, "ForStStateBackendFactory") // 2.x; lives in managed memory too
-		}
-	}
-	return false
 }

@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -80,19 +79,4 @@ func TestSmallestProfilesOfTheAPI(t *testing.T) {
 	profile.JobManager.MemoryMiB, profile.TaskManager.MemoryMiB = job.MinJobManagerMiB, job.MinTaskManagerMiB
 	require.NoError(t, CheckProfile(job.Spec{}, profile))
 	require.NoError(t, CheckProfile(job.Spec{Options: map[string]string{"state.backend": "rocksdb"}}, profile))
-}
-
-func TestUsesRocksDB(t *testing.T) {
-	for _, c := range []struct {
-		options map[string]string
-		want    bool
-	}{
-		{nil, false},
-		{map[string]string{"state.backend.type": "rocksdb"}, true},
-		{map[string]string{"state.backend": "rocksdb"}, true},
-		{map[string]string{"state.backend.type": "hashmap", "state.backend": "rocksdb"}, false}, // the new name counts
-		{map[string]string{"state.backend.rocksdb.localdir": "/x"}, false},
-	} {
-		require.Equal(t, c.want, usesRocksDB(job.Spec{Options: c.options}), fmt.Sprint(c.options))
-	}
 }

@@ -2,7 +2,6 @@ package upgrade
 
 import (
 	"strconv"
-	"strings"
 
 	"sluice/internal/failure"
 	"sluice/internal/job"
@@ -48,21 +47,9 @@ func unreadable(target job.Engine, what string) *failure.Error {
 		WithNext("name a revision with the newer engine; to go back without the state: sluice op stop, then sluice op start --revision N --stateless (admins only)")
 }
 
-// backend is the state backend that a revision's jobs keep their state in.
-func backend(spec job.Spec) string {
-	name := spec.Options["state.backend.type"]
-	if name == "" {
-		name = spec.Options["state.backend"] // its older name
-	}
-	if name == "" {
-		name = "hashmap"
-	}
-	return strings.ToLower(name)
-}
-
 // movesState says whether the new revision keeps its state in another backend. Only
 // a canonical savepoint can be read by another one; checkpoints and native
 // savepoints are in the format of the backend that wrote them (FLIP-203).
 func movesState(running *job.Spec, target job.Spec) bool {
-	return running != nil && backend(*running) != backend(target)
+	return running != nil && running.StateBackend() != target.StateBackend()
 }

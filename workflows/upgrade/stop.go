@@ -197,7 +197,7 @@ func knowsFirst(ctx workflow.Context) bool {
 // savepoint: verified, or the operation is refused with the job untouched.
 func (r *run) knownCheckpoint(ctx workflow.Context) (string, error) {
 	if running, target := r.target.CurrentSpec, r.target.Revision.Spec; movesState(running, target) {
-		return "", failure.New(failure.Refused, "the state backend changes from %s to %s, and no other backend can read a checkpoint: only a savepoint in the canonical format takes the state along", backend(*running), backend(target)).
+		return "", failure.New(failure.Refused, "the state backend changes from %s to %s, and no other backend can read a checkpoint: only a savepoint in the canonical format takes the state along", running.StateBackend(), target.StateBackend()).
 			WithNext("the job was not touched; keep state.backend.type in the revision that mends the job, and change it once a savepoint succeeds")
 	}
 	intent := r.state.Intent
