@@ -56,16 +56,25 @@ func startWithoutSnapshot(t *testing.T) {
 	w.Green("v1")
 }
 
+// canceledFirstStart: what a primer left (one that shut a door, or an older
+// platform's) is no state of the job's.
 func canceledFirstStart(t *testing.T) {
 	w := Given(t, "faults")
 	w.Apply(V1)
-	accepted := w.Begin(Request(job.Start))
-	w.AfterActivity(activities.AwaitGeneration.Name)
-	w.ArmAgent(1, "run-primer", "after", "hold")
-	w.Until("the primer's savepoint", time.Minute, func() bool {
-		_, err := w.HDFS.Stat(job.PrimerDirectory(w.UID(), 1) + "/savepoint/_metadata")
-		return err == nil
-	})
+	huge := Small
+	huge.Name, huge.TaskManager.CPU = "huge", "32" // waits for room until it is canceled
+	w.Profile(huge)
+	start := Request(job.Start)
+	start.Profile = huge.Name
+	accepted := w.Begin(start)
+	w.AfterActivity(activities.ApplyGeneration.Name)
+	left := job.PrimerDirectory(w.UID(), 1) + "/savepoint"
+	require.NoError(t, w.HDFS.MkdirAll(left, 0o770))
+	file, err := w.HDFS.Create(left + "/_metadata")
+	require.NoError(t, err)
+	_, err = file.Write([]byte("a primer's"))
+	require.NoError(t, err)
+	w.Until("the primer's savepoint is closed", 20*time.Second, func() bool { return file.Close() == nil })
 	w.Want(http.StatusAccepted, http.MethodPost, "/operations/"+accepted.Operation+"/cancel", map[string]string{"reason": "not today"}, nil)
 	require.Equal(t, job.Canceled, w.Wait(accepted.Operation).Phase)
 	w.Run(Request(job.Start))

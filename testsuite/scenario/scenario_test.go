@@ -44,7 +44,7 @@ var stories = []struct {
 	{"start-without-snapshot-refused", "a job that had state never starts empty unless told so", startWithoutSnapshot},
 	{"snapshot-file-gone-refused", "a file of the newest savepoint is gone: the start is refused by its name, and nothing older is taken", snapshotFileGone},
 	{"start-from-an-older-snapshot", "a person goes back to an older savepoint: just what the plan states is published again, and the branch left is never taken by itself", startFromOlder},
-	{"canceled-first-start", "a first start that was canceled behind the primer left no state: the next one starts", canceledFirstStart},
+	{"canceled-first-start", "a first start that was canceled left no state, whatever a primer left: the next one starts", canceledFirstStart},
 	{"finished-then-jobmanager-lost", "a bounded job that ended unseen isn't started again from an old snapshot", finishedThenLost},
 	{"rollback-before-first-checkpoint", "the new revision published nothing: the old one goes on from the savepoint, exactly", rollbackExact},
 	{"rollback-after-first-checkpoint", "it published: the old revision goes on from the new one's newest snapshot", rollbackAfterCheckpoint},
