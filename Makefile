@@ -65,15 +65,15 @@ demo: ## from a bare machine to an upgrade whose worker is killed, with proof
 	@testsuite/demo
 
 .PHONY: test
-test: ## everything: unit, flow, contract, scenarios; a table of where the time went
-	@testsuite/all
+test: ## everything: unit, flow, contract, scenarios; a table of where the time went: [STORIES="upgrade-warm busy-409": just these]
+	@testsuite/all $(STORIES)
 
 .PHONY: bugs
 bugs: ## seeded bugs: each breaks a safety promise, and a test must go red
 	@testsuite/faults/bugs/run
 
 .PHONY: scenario
-scenario: ## list the scenarios, or run one: make scenario NAME=upgrade-warm
+scenario: ## list the scenarios, or run some: make scenario NAME=upgrade-warm
 	@testsuite/scenario/run $(NAME)
 
 .PHONY: rules
