@@ -20,13 +20,13 @@ import (
 // steps in Prometheus, and asks Kubernetes for no more than it may. Every metric
 // that the rules and the dashboard name is there.
 func upgradeInTheMetrics(t *testing.T) {
-	w := Given(t, "faults")
+	w := Given(t, "measured")
 	p := w.Prometheus()
 	for _, rule := range p.Rules() {
 		require.Empty(t, rule.LastError, rule.Name)
 	}
 	waits := func() bool {
-		return slices.Contains(p.Values("tenant", `ALERTS{alertname="SluiceOperationWaits",alertstate="firing"}`), "faults")
+		return slices.Contains(p.Values("tenant", `ALERTS{alertname="SluiceOperationWaits",alertstate="firing"}`), w.Tenant)
 	}
 
 	w.LoseElection() // one observer tells how many wait, whoever it is
@@ -43,8 +43,8 @@ func upgradeInTheMetrics(t *testing.T) {
 	w.Until("SluiceOperationWaits rings no more", 30*time.Second, func() bool { return !waits() })
 	w.Records(300)
 
-	const downtimes = `sluice_operation_downtime_seconds_count{tenant="faults",kind="upgrade",strategy="warm"}`
-	before, rang := p.Sum(downtimes), p.Firing()
+	const downtimes = `sluice_operation_downtime_seconds_count{tenant="measured",kind="upgrade",strategy="warm"}`
+	before, rang, failed := p.Sum(downtimes), p.Firing(w.Tenant), p.Failing(w.Name)
 	w.Apply(V2)
 	requests := w.Requests(func() { o = w.Run(Request(job.Upgrade)) })
 	w.Say("%d requests to the API server:\n%s", len(requests), audit.Table(requests))
@@ -57,9 +57,10 @@ func upgradeInTheMetrics(t *testing.T) {
 	w.UntilHas("effects of the job's agents in Prometheus", 30*time.Second, []string{"submit-job", "write-lease", "upload-jar"}, func() []string {
 		return p.Values("effect", `sum by (effect) (sluice_effect_duration_seconds_count{job="sluice-agent",outcome="ok",sluice_job="`+w.Name+`"})`)
 	})
+	require.InDelta(t, failed, p.Failing(w.Name), 0, "effects of a healthy upgrade work")
 	require.EqualValues(t, 1, p.Sum("sluice_observer_leading"))
 
-	for _, name := range p.Firing() {
+	for _, name := range p.Firing(w.Tenant) {
 		require.Contains(t, rang, name, "a healthy upgrade rings for nothing")
 	}
 	loaded := p.Rules()

@@ -3,6 +3,7 @@ package scenario
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -94,10 +95,17 @@ func (p Prometheus) Values(label, expression string) []string {
 	return all
 }
 
-// Firing are the alerts that ring.
-func (p Prometheus) Firing() []string {
+// Firing are the alerts of a tenant that ring.
+func (p Prometheus) Firing(tenant string) []string {
 	p.t.Helper()
-	return p.Values("alertname", `ALERTS{alertstate="firing"}`)
+	ringing := `ALERTS{alertstate="firing",%[1]s=%[2]q}`
+	return append(p.Values("alertname", fmt.Sprintf(ringing, "tenant", tenant)), p.Values("alertname", fmt.Sprintf(ringing, "sluice_tenant", tenant))...)
+}
+
+// Failing counts the effects of a job's agents that didn't work, as SluiceEffectsFailing does.
+func (p Prometheus) Failing(job string) float64 {
+	p.t.Helper()
+	return p.Sum(fmt.Sprintf(`sluice_effect_duration_seconds_count{sluice_job=%q,outcome=~"unavailable|unknown|internal|forbidden|unauthorized"}`, job))
 }
 
 // Rule as Prometheus has it loaded.

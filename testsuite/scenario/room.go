@@ -2,72 +2,103 @@ package scenario
 
 import (
 	"context"
-	"fmt"
+	"sync"
+	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"sluice/internal/job"
 )
 
-// Wide makes the profile "wide": its TaskManager asks for six tenths of the CPU
-// that is free on the only node, so that there is room for one and not for two.
-// Requests aren't limits: nothing is taken from anybody.
-func (w *World) Wide() job.Profile {
-	w.T.Helper()
-	free := w.empty() - 300 // a client and a JobManager of each generation
-	require.Greater(w.T, free, int64(300), "m of CPU are free on the node")
-	wide := Small
-	wide.Name = "wide"
-	wide.TaskManager.CPU = fmt.Sprintf("%dm", free*6/10)
-	w.Profile(wide)
-	w.Say("profile wide: TaskManagers ask for %s of %d m of CPU", wide.TaskManager.CPU, free)
-	return wide
+// roomyMiB is how much memory a node must have free for a story that fills half of
+// it, so that another one finds its place beside.
+const roomyMiB = 16 << 10
+
+// large is held by the one story that has a large profile.
+var large sync.Mutex
+
+// Roomy says whether a story with a large profile may be told beside another.
+func Roomy(t *testing.T) bool {
+	t.Helper()
+	return freeMiB(t, cluster(t)) >= roomyMiB
 }
 
-// Tall makes the profile "tall": JobManager and TaskManager ask for nine twentieths
-// each, so that beside them there is room for no other JobManager, and in the place
-// of either for one.
-func (w *World) Tall() job.Profile {
+// HalfNode makes the profile "half-node": its TaskManager asks for more than half of the
+// memory that is free on the only node, so that there is room for one and not for
+// two. A heap that is never filled takes nothing from anybody.
+func (w *World) HalfNode() job.Profile {
 	w.T.Helper()
-	free := w.empty() - 100 // a client of each generation
-	require.Greater(w.T, free, int64(300), "m of CPU are free on the node")
-	tall := Small
-	tall.Name = "tall"
-	tall.JobManager.CPU = fmt.Sprintf("%dm", free*9/20)
-	tall.TaskManager.CPU = tall.JobManager.CPU
-	w.Profile(tall)
-	w.Say("profile tall: JobManager and TaskManager ask for %s each of %d m of CPU", tall.JobManager.CPU, free)
-	return tall
+	free := w.large()
+	half := Small
+	half.Name = "half-node"
+	half.TaskManager.MemoryMiB = free * 52 / 100
+	w.Profile(half)
+	w.Say("profile half-node: TaskManagers ask for %d of %d MiB", half.TaskManager.MemoryMiB, free)
+	return half
 }
 
-// empty is the free CPU of the node without jobs.
-func (w *World) empty() int64 {
+// ThirdNode makes the profile "third-node": JobManager and TaskManager ask for more than a
+// third each, so that beside them there is room for no other JobManager, and in the
+// place of either for one.
+func (w *World) ThirdNode() job.Profile {
 	w.T.Helper()
-	w.Until("the pods of earlier stories are gone, and their room is free", 2*time.Minute, func() bool {
-		pods, err := w.Kube.CoreV1().Pods("").List(context.Background(), meta.ListOptions{LabelSelector: "sluice.io/job"})
-		return err == nil && len(pods.Items) == 0
-	})
-	return w.freeCPU()
+	free := w.large()
+	third := Small
+	third.Name = "third-node"
+	third.JobManager.MemoryMiB = free * 35 / 100
+	third.TaskManager.MemoryMiB = third.JobManager.MemoryMiB
+	w.Profile(third)
+	w.Say("profile third-node: JobManager and TaskManager ask for %d of %d MiB each", third.JobManager.MemoryMiB, free)
+	return third
 }
 
-func (w *World) freeCPU() int64 {
+// large waits for the node's large place, keeps it until the story's end and gives
+// the MiB that are free without jobs.
+func (w *World) large() int {
 	w.T.Helper()
-	nodes, err := w.Kube.CoreV1().Nodes().List(context.Background(), meta.ListOptions{})
-	require.NoError(w.T, err)
-	require.Len(w.T, nodes.Items, 1)
-	free := nodes.Items[0].Status.Allocatable.Cpu().MilliValue()
-	pods, err := w.Kube.CoreV1().Pods("").List(context.Background(), meta.ListOptions{})
-	require.NoError(w.T, err)
-	for _, pod := range pods.Items {
-		if pod.Status.Phase == core.PodSucceeded || pod.Status.Phase == core.PodFailed {
-			continue
+	large.Lock()
+	w.T.Cleanup(large.Unlock)
+	w.Until("the large pods of an earlier story are gone", 2*time.Minute, func() bool {
+		pods, err := w.Kube.CoreV1().Pods("").List(context.Background(), meta.ListOptions{LabelSelector: jobs})
+		if err != nil {
+			return false
 		}
-		for _, container := range pod.Spec.Containers {
-			free -= container.Resources.Requests.Cpu().MilliValue()
+		for _, pod := range pods.Items {
+			if requestedMiB(pod) > roomyMiB/8 {
+				return false
+			}
+		}
+		return true
+	})
+	return freeMiB(w.T, w.Kube)
+}
+
+const jobs = "sluice.io/job"
+
+// freeMiB is the memory of the only node that nothing but jobs asks for.
+func freeMiB(t *testing.T, kube kubernetes.Interface) int {
+	t.Helper()
+	nodes, err := kube.CoreV1().Nodes().List(context.Background(), meta.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, nodes.Items, 1)
+	free := int(nodes.Items[0].Status.Allocatable.Memory().Value() >> 20)
+	pods, err := kube.CoreV1().Pods("").List(context.Background(), meta.ListOptions{LabelSelector: "!" + jobs})
+	require.NoError(t, err)
+	for _, pod := range pods.Items {
+		if pod.Status.Phase != core.PodSucceeded && pod.Status.Phase != core.PodFailed {
+			free -= requestedMiB(pod)
 		}
 	}
 	return free
+}
+
+func requestedMiB(pod core.Pod) (sum int) {
+	for _, container := range pod.Spec.Containers {
+		sum += int(container.Resources.Requests.Memory().Value() >> 20)
+	}
+	return sum
 }

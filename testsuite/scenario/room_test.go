@@ -19,13 +19,13 @@ import (
 // reason; with one it goes on cold.
 func coldWhenUnschedulable(t *testing.T) {
 	w := Given(t, "shop")
-	w.RunningAs(V1, w.Wide())
+	w.RunningAs(V1, w.HalfNode())
 	before := w.Lease()
 	w.Apply(V2)
 
 	o := w.Fails(Request(job.Upgrade))
 	require.Equal(t, failure.Refused, o.Progress.Failure.Code)
-	require.Contains(t, o.Progress.Failure.Message, "Insufficient cpu")
+	require.Contains(t, o.Progress.Failure.Message, "Insufficient memory")
 	require.Contains(t, o.Progress.Failure.Next, "allowCold")
 	require.Empty(t, w.Savepoints(), "the running job was not touched")
 	require.Equal(t, before.Intent, w.Lease().Intent)
@@ -51,7 +51,7 @@ func coldWhenUnschedulable(t *testing.T) {
 // where it would lose state, the old one comes back.
 func uncheckedWhenNothingFits(t *testing.T) {
 	w := Given(t, "shop")
-	w.RunningAs(V1, w.Tall())
+	w.RunningAs(V1, w.ThirdNode())
 	before := w.Lease()
 	w.Apply(V2.With("--incompatible-state"))
 
@@ -59,7 +59,7 @@ func uncheckedWhenNothingFits(t *testing.T) {
 	request.Strategy = job.Cold
 	o := w.Fails(request)
 	require.Equal(t, failure.Refused, o.Progress.Failure.Code)
-	require.Contains(t, o.Progress.Failure.Message, "Insufficient cpu")
+	require.Contains(t, o.Progress.Failure.Message, "Insufficient memory")
 	require.Contains(t, o.Progress.Failure.Next, "allowUnchecked")
 	require.Empty(t, w.Savepoints(), "the running job was not touched")
 	require.Equal(t, before.Intent, w.Lease().Intent)
@@ -68,7 +68,7 @@ func uncheckedWhenNothingFits(t *testing.T) {
 
 	request.AllowUnchecked = true
 	o = w.RollsBack(request)
-	require.Contains(t, o.Progress.Plan.Unchecked, "Insufficient cpu")
+	require.Contains(t, o.Progress.Plan.Unchecked, "Insufficient memory")
 	require.Contains(t, o.Progress.Rollback.Why, `"count" (id `+countID)
 	require.True(t, o.Progress.Rollback.Exact)
 	require.Equal(t, o.Progress.Savepoint, o.Progress.Rollback.RestorePath)
@@ -82,7 +82,7 @@ func uncheckedWhenNothingFits(t *testing.T) {
 	request = Request(job.Upgrade)
 	request.AllowCold, request.AllowUnchecked = true, true
 	o = w.Run(request)
-	require.Contains(t, o.Progress.Plan.Unchecked, "Insufficient cpu")
+	require.Contains(t, o.Progress.Plan.Unchecked, "Insufficient memory")
 	require.Contains(t, operatorNames(o.Progress.Plan.State.Kept), "count")
 	require.Contains(t, Detail(o.Progress, "workers"), "whole old cluster")
 	require.Equal(t, 4, w.Lease().ActiveGeneration())

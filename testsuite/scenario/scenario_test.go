@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+
+	. "sluice/testsuite/scenario"
 )
 
 // stories are all scenarios; `make scenario` lists them, with what they show.
@@ -17,6 +19,7 @@ var stories = []struct {
 	{"start-stop-start", "a stop keeps a savepoint, the next start continues from it", startStopStart},
 	{"upgrade-cold", "only the new JobManager stands before the stop", upgradeCold},
 	{"upgrade-warm", "the whole new cluster stands, primed, before the stop", upgradeWarm},
+	{"unchecked-when-nothing-fits", "no room even for a second JobManager: refused before the stop, or checked behind it where the request allows it, and rolled back where that says no", uncheckedWhenNothingFits},
 	{"upgrade-in-the-metrics", "a waiting operation rings, a good upgrade doesn't; its downtime and steps are in Prometheus, in at most 60 API requests", upgradeInTheMetrics},
 	{"upgrade-dependency", "only a dependency changes: another behaviour, the same state and image; pods that come again fetch again", upgradeDependency},
 	{"bad-dependency-digest", "a dependency that isn't what its digest says is named, and never stops the running job", badDependencyDigest},
@@ -58,7 +61,6 @@ var stories = []struct {
 	{"rollback-to-revision", "back to an older revision, with its state; a stop and a start stay there until a newer one is named", rollbackToRevision},
 	{"foreign-savepoint", "a new job starts from a copy of a savepoint that another left outside the platform", foreignSavepoint},
 	{"cold-when-unschedulable", "no room for a second cluster: refused before the stop, or cold where the request allows it", coldWhenUnschedulable},
-	{"unchecked-when-nothing-fits", "no room even for a second JobManager: refused before the stop, or checked behind it where the request allows it, and rolled back where that says no", uncheckedWhenNothingFits},
 	{"plan-then-upgrade", "a plan has no effects, an operation does just what was planned or nothing; its events are complete", planThenUpgrade},
 	{"upgrade-config", "only options, arguments and profile change: the plan shows them, the state goes on", upgradeConfig},
 	{"bad-image", "an engine image that the node can't have never stops the running job, and it is said soon", badImage},
@@ -82,17 +84,21 @@ var stories = []struct {
 	{"cancel-before-the-stop", "a cancel while preparing removes the new generation; the job runs on", cancelBeforeStop},
 }
 
-// alone are the stories that strike at, or count, more than their own job; the others are
-// told side by side (SLUICE_STORIES at once, testsuite/scenario/run).
-var alone = []string{
-	"worker-killed-between-stop-and-submit", "kafka-exactly-once", "hostile-requests", "upgrade-in-the-metrics", "cold-when-unschedulable",
-	"unchecked-when-nothing-fits",
-}
+// alone are the stories that strike at more than their own job; the others are told
+// side by side (SLUICE_STORIES at once, testsuite/scenario/run).
+var alone = []string{"worker-killed-between-stop-and-submit", "kafka-exactly-once", "hostile-requests"}
+
+// large are alone too where a node hasn't much memory.
+var large = []string{"cold-when-unschedulable", "unchecked-when-nothing-fits"}
 
 func TestScenario(t *testing.T) {
+	apart := alone
+	if !Roomy(t) {
+		apart = slices.Concat(alone, large)
+	}
 	for _, s := range stories {
 		t.Run(s.name, func(t *testing.T) {
-			if !slices.Contains(alone, s.name) {
+			if !slices.Contains(apart, s.name) {
 				t.Parallel()
 			}
 			fmt.Printf("--- %s: %s\n", s.name, s.shows)

@@ -76,10 +76,8 @@ func Given(t *testing.T, tenant string) *World {
 		require.NoError(t, err)
 		w.token = strings.TrimSpace(string(content))
 	}
-	config, err := clientcmd.BuildConfigFromFlags("", env(t, "KUBECONFIG"))
-	require.NoError(t, err)
-	w.Kube, err = kubernetes.NewForConfig(config)
-	require.NoError(t, err)
+	w.Kube = cluster(t)
+	var err error
 	w.Temporal, err = client.Dial(client.Options{HostPort: env(t, "TEMPORAL_ADDRESS"), Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
 	require.NoError(t, err)
 	t.Cleanup(w.Temporal.Close)
@@ -89,6 +87,15 @@ func Given(t *testing.T, tenant string) *World {
 	w.files = checker.HDFS(w.HDFS)
 	t.Cleanup(w.explain)
 	return w
+}
+
+func cluster(t *testing.T) kubernetes.Interface {
+	t.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", env(t, "KUBECONFIG"))
+	require.NoError(t, err)
+	kube, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	return kube
 }
 
 func env(t *testing.T, name string) string {
