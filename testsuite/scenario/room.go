@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"sluice/internal/job"
+	"sluice/internal/manifest"
 )
 
 // roomyMiB is how much memory a node must have free for a story that fills half of
@@ -63,7 +64,7 @@ func (w *World) large() int {
 	large.Lock()
 	w.T.Cleanup(large.Unlock)
 	w.Until("the large pods of an earlier story are gone", 2*time.Minute, func() bool {
-		pods, err := w.Kube.CoreV1().Pods("").List(context.Background(), meta.ListOptions{LabelSelector: jobs})
+		pods, err := w.Kube.CoreV1().Pods("").List(context.Background(), meta.ListOptions{LabelSelector: manifest.LabelJob})
 		if err != nil {
 			return false
 		}
@@ -77,8 +78,6 @@ func (w *World) large() int {
 	return freeMiB(w.T, w.Kube)
 }
 
-const jobs = "sluice.io/job"
-
 // freeMiB is the memory of the only node that nothing but jobs asks for.
 func freeMiB(t *testing.T, kube kubernetes.Interface) int {
 	t.Helper()
@@ -86,7 +85,7 @@ func freeMiB(t *testing.T, kube kubernetes.Interface) int {
 	require.NoError(t, err)
 	require.Len(t, nodes.Items, 1)
 	free := int(nodes.Items[0].Status.Allocatable.Memory().Value() >> 20)
-	pods, err := kube.CoreV1().Pods("").List(context.Background(), meta.ListOptions{LabelSelector: "!" + jobs})
+	pods, err := kube.CoreV1().Pods("").List(context.Background(), meta.ListOptions{LabelSelector: "!" + manifest.LabelJob})
 	require.NoError(t, err)
 	for _, pod := range pods.Items {
 		if pod.Status.Phase != core.PodSucceeded && pod.Status.Phase != core.PodFailed {
